@@ -1,0 +1,122 @@
+"""A script and a portrait become frames.
+
+    puppet = Puppet.of(portrait)
+    for frame in puppet.frames(puppet.dress(Look.of(portrait)), script): ...
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from synclora.pairs.puppet.face import Eye, Mouth
+from synclora.pairs.puppet.fields import Array, Picture, fill
+from synclora.pairs.puppet.head import Head
+from synclora.pairs.puppet.portrait import Portrait
+from synclora.pairs.puppet.script import Script
+
+
+@dataclass(frozen=True)
+class Look:
+    """A portrait as it is dressed: the still picture that a script animates.
+
+    Attributes:
+        picture: (size, size, 3) RGB.
+        matte: (size, size) 0..1, the person with what they wear.
+        worn: (size, size, 4) RGBA laid over the face, moved with the head but not with lids and lips; None for nothing.
+    """
+
+    picture: Picture
+    matte: Array
+    worn: Picture | None = None
+
+    @classmethod
+    def of(cls, portrait: Portrait) -> "Look":
+        """The portrait as it is."""
+        return cls(portrait.picture, portrait.matte)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A look taken apart: the person with transparency, the scene behind, the parts of the face."""
+
+    person: Picture
+    scene: Picture
+    right: tuple[Picture, Picture]
+    left: tuple[Picture, Picture]
+    mouth: tuple[Picture, Picture]
+    worn: tuple[tuple[slice, slice], Array, Array] | None
+
+
+@dataclass(frozen=True)
+class Puppet:
+    """The geometry of one portrait, ready to move."""
+
+    right: Eye
+    left: Eye
+    mouth: Mouth
+    head: Head
+
+    @classmethod
+    def of(cls, portrait: Portrait) -> "Puppet":
+        """Prepare a portrait: half a second, once."""
+        return cls(Eye.of(portrait, True), Eye.of(portrait, False), Mouth.of(portrait), Head.of(portrait))
+
+    def dress(self, look: Look) -> Layers:
+        """Prepare a look: some tens of milliseconds, once per video."""
+        rgba = _person(look)
+        return Layers(
+            person=rgba,
+            scene=_scene(look),
+            right=self.right.dress(rgba[..., :3]),
+            left=self.left.dress(rgba[..., :3]),
+            mouth=self.mouth.dress(rgba),
+            worn=_worn(look),
+        )
+
+    def frames(self, layers: Layers, script: Script) -> Iterator[Picture]:
+        """Draw the script's frames, (size, size, 3) RGB each."""
+        for index in range(len(script)):
+            yield self.frame(layers, script, index)
+
+    def frame(self, layers: Layers, script: Script, index: int) -> Picture:
+        """Draw one frame."""
+        canvas = layers.person.copy()
+        self.mouth.draw(canvas, layers.mouth, float(script.speech[index]), float(script.rounding[index]))
+        for eye, parts in ((self.right, layers.right), (self.left, layers.left)):
+            eye.draw(canvas, parts, float(script.blink[index]), float(script.gaze[index]))
+        if layers.worn is not None:
+            place, colours, cover = layers.worn
+            canvas[place][..., :3] = (canvas[place][..., :3] * (1 - cover) + colours).astype(np.uint8)
+        pose = (float(a[index]) for a in (script.yaw, script.pitch, script.roll, script.sway))
+        at = self.head.source_of(*pose)
+        moved = cv2.remap(canvas, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+        cover = moved[..., 3].astype(np.float32) * np.float32(1 / 255)
+        return np.asarray(cv2.blendLinear(moved[..., :3], layers.scene, cover, 1 - cover), dtype=np.uint8)
+
+
+def _person(look: Look) -> Picture:
+    """The person as RGBA; at the soft edge the colours are continued from inside, so no old background shows."""
+    sure = np.clip((look.matte - 0.6) / 0.35, 0, 1)
+    inside = fill(look.picture.astype(np.float32), sure)
+    own = np.clip(look.matte * 1.2, 0, 1)[..., None]
+    colours = look.picture * own + inside * (1 - own)
+    rgba = np.concatenate([colours, 255 * look.matte[..., None]], axis=-1)
+    return np.clip(rgba + 0.5, 0, 255).astype(np.uint8)
+
+
+def _scene(look: Look) -> Picture:
+    """The picture without the person, continued from around them."""
+    wide = cv2.dilate((look.matte > 0.03).astype(np.uint8), np.ones((7, 7), np.uint8))
+    known = 1 - cv2.GaussianBlur(wide.astype(np.float32), (0, 0), 1.5)
+    return np.clip(fill(look.picture.astype(np.float32), known), 0, 255).astype(np.uint8)
+
+
+def _worn(look: Look) -> tuple[tuple[slice, slice], Array, Array] | None:
+    if look.worn is None or not look.worn[..., 3].any():
+        return None
+    rows, columns = np.nonzero(look.worn[..., 3].any(axis=1))[0], np.nonzero(look.worn[..., 3].any(axis=0))[0]
+    place = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    cover = look.worn[place][..., 3:].astype(np.float32) / 255
+    return place, look.worn[place][..., :3] * cover, cover

@@ -1,0 +1,150 @@
+"""A slit in the skin: an eye or a mouth. Two edges that part and meet over an interior.
+
+The skin above follows the upper edge, the skin below the lower one, each by its own smooth field; what lies inside the
+edges shows the interior layer. Everything that does not change from frame to frame is computed once.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from synclora.pairs.puppet.fields import Array, Picture, fade_border, fill, invert, pixel_grid, polygon, spread
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One way a slit can move: displacements of control points per unit of amplitude.
+
+    Attributes:
+        upper: (n, 2) of the upper edge, corners included.
+        lower: (n, 2) of the lower edge, corners included.
+        above: (m, 2) of the control points above.
+        below: (k, 2) of the control points below.
+    """
+
+    upper: Array
+    lower: Array
+    above: Array
+    below: Array
+
+
+@dataclass(frozen=True)
+class Slit:
+    """Geometry of one slit, shared by all pictures of a portrait.
+
+    Attributes:
+        left: first column of the patch in the picture.
+        top: first row.
+        height: rows.
+        width: columns.
+        upper: (n, 2) upper edge at rest, in patch pixels.
+        lower: (n, 2) lower edge at rest.
+        edge_moves: (motions, 2, n, 2) displacement of both edges per unit.
+        skin_moves: (motions, 2, height, width, 2) displacement of the skin above and below.
+    """
+
+    left: int
+    top: int
+    height: int
+    width: int
+    upper: Array
+    lower: Array
+    edge_moves: Array
+    skin_moves: Array
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """The patch as an index into the picture."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    def edges(self, amounts: Array) -> tuple[Array, Array]:
+        """Both edges after a motion."""
+        moved = np.tensordot(amounts, self.edge_moves, axes=1)
+        return self.upper + moved[0], self.lower + moved[1]
+
+    def opening(self, amounts: Array, soften: float = 0.6) -> Array:
+        """The mask of what the slit shows."""
+        upper, lower = self.edges(amounts)
+        lower = np.maximum(lower, np.stack([lower[:, 0], upper[:, 1]], axis=1))  # shut: never inside out
+        return polygon(np.concatenate([upper, lower[::-1]]), self.height, self.width, soften)
+
+    def draw(self, skin: Picture, interior: Picture, amounts: Array, seam: float) -> Picture:
+        """The patch after a motion.
+
+        Args:
+            skin: (height, width, c) the patch with the slit healed over.
+            interior: (height, width, c) what lies behind it.
+            amounts: one amplitude per motion.
+            seam: darkness 0..1 of the line where the edges meet.
+        """
+        moves = np.tensordot(amounts, self.skin_moves, axes=1)
+        grid = pixel_grid(self.height, self.width)
+        upper, lower = self.edges(amounts)
+        middle = (upper + lower) / 2
+        far = np.asarray([[middle[-1, 0], middle[-1, 1]], [self.width + 4, middle[-1, 1]], [self.width + 4, -4], [-4, -4]])
+        line = np.concatenate([[[-4, middle[0, 1]]], middle, far]).astype(np.float32)
+        is_above = polygon(line, self.height, self.width, 0.5)[..., None]
+        at_above, at_below = (invert(moves[side], grid, rounds=3) for side in (0, 1))
+        at = (at_above * is_above + at_below * (1 - is_above)).astype(np.float32)
+        moved = cv2.remap(skin, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        shown = self.opening(amounts)
+        dark = np.ones((self.height, self.width), np.float32)
+        if seam > 0:
+            cv2.polylines(dark, [np.round(middle * 16).astype(np.int32)], False, 1 - seam, 1, cv2.LINE_AA, 4)
+            dark = cv2.GaussianBlur(dark, (0, 0), 0.8)
+        depth = cv2.GaussianBlur(shown, (0, 0), 2.0)
+        return _mix(moved, interior, shown, dark, 0.72 + 0.28 * depth)
+
+
+def _mix(skin: Picture, interior: Picture, shown: Array, dark: Array, shade: Array) -> Picture:
+    weight = shown[..., None]
+    mixed = skin * ((1 - weight) * dark[..., None]) + interior * (weight * shade[..., None])
+    mixed[..., 3:] = skin[..., 3:]
+    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+
+
+def build_slit(
+    box: tuple[int, int, int, int], upper: Array, lower: Array, above: Array, below: Array, motions: list[Motion], margin: float
+) -> Slit:
+    """Prepare a slit.
+
+    Args:
+        box: left, top, right, bottom of the patch in the picture.
+        upper: (n, 2) upper edge in picture pixels, corners included.
+        lower: (n, 2) lower edge, the same corners.
+        above: (m, 2) further control points of the upper field.
+        below: (k, 2) further control points of the lower field.
+        motions: how each of these moves.
+        margin: pixels over which motion fades at the patch's border.
+    """
+    left, top, right, bottom = box
+    height, width = bottom - top, right - left
+    origin = np.asarray([left, top], dtype=np.float32)
+    fade = fade_border(height, width, margin)[..., None]
+    frame = _frame(height, width)
+    skin_moves = []
+    for motion in motions:
+        sides = []
+        for edge, near, edge_move, near_move in (
+            (upper, above, motion.upper, motion.above),
+            (lower, below, motion.lower, motion.below),
+        ):
+            points = np.concatenate([edge - origin, near - origin, frame]).astype(np.float32)
+            values = np.concatenate([edge_move, near_move, np.zeros_like(frame)]).astype(np.float32)
+            sides.append(spread(points, values, height, width, 2) * fade)
+        skin_moves.append(np.stack(sides))
+    edge_moves = np.stack([np.stack([m.upper, m.lower]) for m in motions]).astype(np.float32)
+    return Slit(left, top, height, width, upper - origin, lower - origin, edge_moves, np.stack(skin_moves))
+
+
+def _frame(height: int, width: int) -> Array:
+    """Points along the border of a patch, where nothing moves."""
+    xs, ys = np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 9)
+    sides = [np.stack([xs, np.full(9, y)], 1) for y in (0, height - 1)] + [np.stack([np.full(9, x), ys], 1) for x in (0, width - 1)]
+    return np.concatenate(sides).astype(np.float32)
+
+
+def heal(patch: Picture, opening: Array) -> Picture:
+    """The patch with its opening covered by the skin around it."""
+    return np.clip(fill(patch.astype(np.float32), 1 - opening), 0, 255).astype(np.uint8)
