@@ -1,7 +1,7 @@
 """The confined process that opens videos: `python -m synclora.media.child LIMITS_JSON`, started by `Decoder`.
 
 Before it sees a file it gives up what a decoder never needs: memory beyond a bound, writing files, many descriptors.
-Each line of its input is one request: {"ask": "frames" | "probe" | "audio", "path": ..., ...}.
+Each line of its input is one request: {"ask": "frames" | "probe" | "sound", "path": ..., ...}.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import av
 
 from synclora.errors import MediaError, Reason
-from synclora.media import wire
+from synclora.media import sound, wire
 from synclora.media.picture import Shaper
 from synclora.media.reader import Video
 
@@ -57,7 +57,7 @@ def allow_cpu(seconds: int) -> None:
 def answer(replies: int, request: dict[str, Any], limits: "MediaLimits") -> None:
     """Reply to one request; every failure but the process's death is a reply too."""
     try:
-        {"frames": send_frames, "probe": send_info}[request["ask"]](replies, request, limits)
+        {"frames": send_frames, "probe": send_info, "sound": send_sound}[request["ask"]](replies, request, limits)
         wire.send(replies, wire.DONE)
     except BrokenPipeError:
         raise
@@ -91,6 +91,11 @@ def send_frames(replies: int, request: dict[str, Any], limits: "MediaLimits") ->
             rows = shaper.rows(frame) if times_shown else []
             for _ in range(times_shown):
                 wire.send(replies, wire.FRAME, rows)
+
+
+def send_sound(replies: int, request: dict[str, Any], limits: "MediaLimits") -> None:
+    """The sound track alone, as an MP4."""
+    wire.send(replies, wire.BLOB, [sound.extract(request["path"], limits, request["start"], limits.max_seconds)])
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ Plain reads of a few bytes, before FFmpeg sees the file. The demuxer is chosen h
 text formats which name other files (playlists, concat scripts, image sequences) have no way in whatever their name says.
 """
 
+import os
+import stat
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from synclora.errors import MediaError, Reason
@@ -16,6 +19,23 @@ EBML, SEGMENT = 0x1A45DFA3, 0x18538067
 TS_PACKET = 188
 MAX_BOXES = 100_000  # a fragmented file of 120 s holds a few hundred; this ends a walk through boxes of eight bytes
 MAX_TRACKS = 1000  # `max_streams` refuses far fewer; this only ends the walk
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a plain file, never a pipe or a device (opening those can wait for ever)."""
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise MediaError(Reason.UNREADABLE, "not a regular file")
+        return Path(path).open("rb")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MediaError(Reason.MISSING, "no such file") from error
+    except (OSError, ValueError) as error:
+        raise MediaError(Reason.UNREADABLE, getattr(error, "strerror", None) or str(error)) from error
+
+
+def size_of(file: BinaryIO) -> int:
+    """Bytes in an open file."""
+    return os.fstat(file.fileno()).st_size
 
 
 def sniff(file: BinaryIO) -> str:

@@ -4,13 +4,11 @@ with Video("clip.mp4", limits) as video:
     for frame, times_shown in video.frames(): ...
 """
 
-import os
-import stat
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import av
 
@@ -35,8 +33,8 @@ class Video:
     def __init__(self, path: str, limits: "MediaLimits") -> None:
         self.limits = limits
         self.path = path
-        with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
+        with outside.open_regular(path) as file:
+            size = outside.size_of(file)
             probe.check_bytes(size, limits)
             self.demuxer = outside.sniff(file)
             self._missing = outside.missing_end(file, self.demuxer, size)
@@ -144,18 +142,6 @@ class Video:
         first, last = pts[0], pts[-1]
         seconds = 0.0 if first is None or last is None else float((last - first) * time_base)
         probe.check_length(len(pts), seconds, self.limits)
-
-
-def open_regular(path: str) -> BinaryIO:
-    """Open a plain file, never a pipe or a device (opening those can wait for ever)."""
-    try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise MediaError(Reason.UNREADABLE, "not a regular file")
-        return Path(path).open("rb")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise MediaError(Reason.MISSING, "no such file") from error
-    except (OSError, ValueError) as error:
-        raise MediaError(Reason.UNREADABLE, getattr(error, "strerror", None) or str(error)) from error
 
 
 def open_container(path: str, demuxer: str, limits: "MediaLimits", missing: str = "") -> Any:
