@@ -1,0 +1,136 @@
+"""The rule that keeps a pair. It fits on one screen: see `judge`."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from synclora.errors import Reason
+from synclora.motion.measure import Measurement
+from synclora.motion.settings import VerdictSettings
+from synclora.motion.sync import Agreement, Sync, compare
+
+
+class Verdict(StrEnum):
+    """What becomes of an input. Kept + rejected + quarantined = inputs, always."""
+
+    KEPT = "kept"
+    REJECTED = "rejected"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with everything that led to it.
+
+    Attributes:
+        verdict: kept, rejected (judged and found wanting), or quarantined (could not be judged).
+        reason: the first failed check; None for a kept pair.
+        detail: every failed check with its value and limit, one line.
+        sync: the agreement; None if it was not computed.
+        edit: edit strength: root mean square difference of the halves' stamps, 0 (a copy) to 1.
+        misalignment: how far the edited first frame's face and hands stand from the source's, in face widths.
+    """
+
+    verdict: Verdict
+    reason: Reason | None
+    detail: str
+    sync: Sync | None
+    edit: float
+    misalignment: float
+
+
+Finding = tuple[Reason, str]
+
+
+def judge(source: Measurement, edited: Measurement, rule: VerdictSettings) -> Judgement:
+    """Judge a pair.
+
+    A source that cannot be judged (no face, two people), or halves that cannot be laid side by side (fps, length), quarantine the pair.
+    Otherwise it is kept if nothing is found against it: the edit shows and starts aligned, something moves enough to be compared, nothing
+    is late, every part that is evidence agrees by itself, and their mean does.
+    """
+    unfit = next(_unfit(source, edited, rule), None)
+    if unfit:
+        return Judgement(Verdict.QUARANTINED, unfit[0], unfit[1], None, math.nan, math.nan)
+    edit, misalignment = edit_strength(source, edited), first_frame_misalignment(source, edited)
+    if edited.face_share < rule.min_face:
+        reason = Reason.FACE_LOST if edited.face_share else Reason.NO_FACE
+        detail = f"edited half shows a face in {edited.face_share:.0%} of frames, less than {rule.min_face:.0%}"
+        return Judgement(Verdict.REJECTED, reason, detail, None, edit, misalignment)
+    sync = compare(source, edited, rule)
+    findings = [*_against_edit(edit, misalignment, rule), *_against_sync(sync, rule)]
+    if findings:
+        return Judgement(
+            Verdict.REJECTED, findings[0][0], "; ".join(detail for _, detail in findings), sync, edit, misalignment
+        )
+    return Judgement(Verdict.KEPT, None, "", sync, edit, misalignment)
+
+
+def _unfit(source: Measurement, edited: Measurement, rule: VerdictSettings) -> Iterator[Finding]:
+    if source.face_share == 0:
+        yield Reason.NO_FACE, "no face in the source"
+    if source.face_share < rule.min_face:
+        yield Reason.FACE_LOST, f"source shows a face in {source.face_share:.0%} of frames, less than {rule.min_face:.0%}"
+    for half, name in ((source, "source"), (edited, "edited half")):
+        if half.second_face >= rule.second_face:
+            yield Reason.TWO_FACES, f"{name} shows a second face {half.second_face:.2f} times as wide as the first"
+    if abs(source.fps - edited.fps) > 0.005 * source.fps:
+        yield Reason.FPS_MISMATCH, f"source has {source.fps:.3f} frames per second, edited half {edited.fps:.3f}"
+    if abs(source.frames - edited.frames) > rule.max_trim_s * source.fps:
+        yield Reason.LENGTH_MISMATCH, f"source has {source.frames} frames, edited half {edited.frames}: more than can be trimmed"
+
+
+def _against_edit(edit: float, misalignment: float, rule: VerdictSettings) -> Iterator[Finding]:
+    if edit < rule.min_edit:
+        yield Reason.NO_EDIT, f"edit strength {edit:.4f} < {rule.min_edit}: a copy of the source"
+    if misalignment > rule.max_misalignment:
+        yield Reason.MISALIGNED, f"first frames are {misalignment:.2f} face widths apart > {rule.max_misalignment}"
+
+
+def _against_sync(sync: Sync, rule: VerdictSettings) -> Iterator[Finding]:
+    evident = [part for part in sync.parts if part.evidence]
+    if not evident:
+        stillness = ", ".join(f"{part.part} {part.why}" for part in sync.parts)
+        yield Reason.NO_EVIDENCE, f"nothing moves enough to be compared ({stillness})"
+        return
+    if abs(sync.lag) > rule.max_lag_frames:
+        yield Reason.LATE, f"edited half is {sync.lag:+.1f} frames late, more than {rule.max_lag_frames}"
+    elif abs(sync.local_lag) > rule.max_local_lag_frames:
+        yield Reason.LATE, f"edited half is {sync.local_lag:+.1f} frames late around frame {sync.local_at}"
+    for part in evident:
+        yield from _against_part(part, rule)
+    if sync.score < rule.min_sync:
+        yield Reason.SYNC, f"sync {sync.score:.2f} < {rule.min_sync}"
+
+
+def _against_part(part: Agreement, rule: VerdictSettings) -> Iterator[Finding]:
+    least = rule.min_r(part.cue)
+    if part.r < least:
+        yield Reason(part.cue), f"{part.part} r {part.r:.2f} < {least}"
+    elif not 1 / rule.max_gain <= part.gain <= rule.max_gain:
+        yield Reason(part.cue), f"{part.part} moves {part.gain:.2f} times as far as in the source"
+
+
+def edit_strength(source: Measurement, edited: Measurement) -> float:
+    """Root mean square difference of the stamps, 0..1. A copy is 0, a re-encoded copy about .003, thin glasses about .02."""
+    stamps = min(len(source.stamps), len(edited.stamps))
+    difference = source.stamps[:stamps].astype(np.float64) - edited.stamps[:stamps].astype(np.float64)
+    return float(np.sqrt((difference**2).mean()) / 255)
+
+
+def first_frame_misalignment(source: Measurement, edited: Measurement) -> float:
+    """Distance between the halves' first frames, in widths of the source's face: the larger of the face's and the farthest hand's.
+
+    The face's is the mean over eleven points, so that it counts a shift, a scale and a turned head alike. A wrist counts where both halves
+    show it, and half: MediaPipe's own scatter there is a third of a face width.
+    """
+    width = float(np.linalg.norm(source.first_face_kc[2] - source.first_face_kc[3]))
+    if not width > 0 or not np.isfinite(edited.first_face_kc).all():
+        return math.nan
+    face = float(np.linalg.norm(source.first_face_kc - edited.first_face_kc, axis=-1).mean())
+    joints = np.linalg.norm(source.first_joints_kc - edited.first_joints_kc, axis=-1)
+    hands = joints[4:][np.isfinite(joints[4:])]
+    return max(face, float(hands.max()) / 2 if hands.size else 0.0) / width
