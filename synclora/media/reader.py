@@ -4,6 +4,7 @@ with Video("clip.mp4", limits) as video:
     for frame, times_shown in video.frames(): ...
 """
 
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +21,8 @@ from synclora.media.timing import Timeline, plan
 if TYPE_CHECKING:
     from synclora.media.settings import MediaLimits
 
+CODED_MARGIN = 128  # pixels that a codec may add to a side, two of the largest blocks
+REFUSED_SIZE = re.compile(r"Picture size (\d+x\d+)")
 VP8_SHOWN = 0x10  # RFC 6386, 9.1: show_frame in a frame's first byte; hidden frames are only referred to
 
 
@@ -145,20 +148,33 @@ class Video:
 
 
 def open_container(path: str, demuxer: str, limits: "MediaLimits", missing: str = "") -> Any:
-    """Open a file with one demuxer, nothing but plain files within its reach."""
+    """Open a file with one demuxer, nothing but plain files within its reach.
+
+    Raises:
+        MediaError: it cannot be opened, or its header asks for a picture that is never allowed.
+    """
     options = {
         "protocol_whitelist": "file,pipe",
         "format_whitelist": demuxer,
         "threads": "1",
-        "max_pixels": str(limits.max_side**2),
+        "max_pixels": str((limits.max_side + CODED_MARGIN) ** 2),  # FFmpeg decodes a frame to learn the pixel format
         **({"enable_drefs": "0", "use_absolute_path": "0"} if demuxer == "mov" else {}),  # tracks that live in other files
     }
+    av.logging.set_level(av.logging.ERROR)
     try:
-        return av.open(f"file:{Path(path).absolute()}", format=demuxer, options=options, metadata_errors="replace")
+        with av.logging.Capture() as log:
+            container = av.open(f"file:{Path(path).absolute()}", format=demuxer, options=options, metadata_errors="replace")
     except av.error.MemoryError:
         raise
     except av.error.FFmpegError as error:
         raise MediaError(Reason.BROKEN_MEDIA, f"cannot be opened: {missing or error.strerror}") from error
+    finally:
+        av.logging.set_level(av.logging.PANIC)
+    for _, _, text in log:
+        if found := REFUSED_SIZE.search(text):  # FFmpeg then reports 0x0
+            container.close()
+            raise MediaError(Reason.PICTURE_SIZE, f"picture is {found[1]}, max_side is {limits.max_side}")
+    return container
 
 
 def _hidden(packet: Any, codec: str) -> bool:

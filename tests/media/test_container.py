@@ -24,7 +24,9 @@ def test_a_cut_file_misses_its_end(tmp_path, encode, name, demuxer):
         assert str(size - 200) in container.missing_end(file, demuxer, size - 200)
 
 
-@pytest.mark.parametrize("text", [b"", b"hello world", b"#EXTM3U\n", b"ffconcat version 1.0\n", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WAVE"])
+@pytest.mark.parametrize(
+    "text", [b"", b"hello world", b"#EXTM3U\n", b"ffconcat version 1.0\n", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WAVE"]
+)
 def test_other_signatures_are_refused(tmp_path, text):
     path = tmp_path / "a.mp4"
     path.write_bytes(text)
@@ -47,7 +49,11 @@ def test_boxes_that_lie_about_their_length_end_the_walk(tmp_path):
 
 
 def test_folders_and_devices_are_not_opened(tmp_path):
-    for path, reason in ((tmp_path, Reason.UNREADABLE), (Path("/dev/zero"), Reason.UNREADABLE), (tmp_path / "no", Reason.MISSING)):
+    for path, reason in (
+        (tmp_path, Reason.UNREADABLE),
+        (Path("/dev/zero"), Reason.UNREADABLE),
+        (tmp_path / "no", Reason.MISSING),
+    ):
         with pytest.raises(MediaError) as caught:
             container.open_regular(str(path))
         assert caught.value.reason is reason

@@ -24,7 +24,7 @@ FORMATS = {
     "vp8.webm": {"codec": "libvpx", "options": {"auto-alt-ref": "1", "lag-in-frames": "8", "deadline": "good", "cpu-used": "5"}},
     "vp9_alpha.webm": {"codec": "libvpx-vp9", "pix_fmt": "yuva420p", "options": {"cpu-used": "8", "deadline": "realtime"}},
     "av1.mp4": {"codec": "libsvtav1", "options": {"preset": "12", "svtav1-params": "lp=1"}},
-    "mpeg4.avi": {"codec": "mpeg4", "options": {"bf": "2"}},
+    "mpeg4.avi": {"codec": "mpeg4", "options": {"bf": "2", "b": "4000000"}},
     "prores_alpha.mov": {"codec": "prores_ks", "pix_fmt": "yuva444p10le"},
     "png_rgba.mov": {"codec": "png", "pix_fmt": "rgba"},
 }

@@ -32,7 +32,11 @@ def patched(path: Path, old: bytes, new: bytes) -> Path:
 
 
 def test_nothing_text_and_missing_files(tmp_path, decoder):
-    cases = {b"": Reason.EMPTY_FILE, b"just some words\n" * 100: Reason.UNKNOWN_CONTAINER, os.urandom(5000): Reason.UNKNOWN_CONTAINER}
+    cases = {
+        b"": Reason.EMPTY_FILE,
+        b"just some words\n" * 100: Reason.UNKNOWN_CONTAINER,
+        os.urandom(5000): Reason.UNKNOWN_CONTAINER,
+    }
     for data, reason in cases.items():
         path = tmp_path / "a.mp4"
         path.write_bytes(data)
@@ -49,7 +53,9 @@ def test_pipes_devices_and_folders(tmp_path, decoder):
 
 
 @pytest.mark.parametrize("name", ["list.m3u8", "list.mp4", "list.ffconcat"])
-@pytest.mark.parametrize("head", ["#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {}\n"])
+@pytest.mark.parametrize(
+    "head", ["#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {}\n"]
+)
 def test_lists_of_other_files_are_not_followed(tmp_path, encode, decoder, name, head):
     secret = encode(tmp_path / "secret.ts")
     path = tmp_path / name
@@ -59,10 +65,21 @@ def test_lists_of_other_files_are_not_followed(tmp_path, encode, decoder, name, 
 
 def test_a_track_that_lives_in_another_file_is_not_followed(tmp_path, encode, decoder):
     encode(tmp_path / "secret.mov", codec="png", pix_fmt="rgb24")
-    alias = b"alis" + bytes(4)
-    url = struct.pack(">I4sI", 12, b"url ", 1)
-    path = patched(encode(tmp_path / "a.mov", codec="png", pix_fmt="rgb24"), url, struct.pack(">I4sI", 12, b"url ", 0))
-    assert alias not in path.read_bytes()
+    path = encode(tmp_path / "a.mov", codec="png", pix_fmt="rgb24")
+    target = str(tmp_path / "secret.mov").encode()
+    target += bytes(len(target) % 2)
+    record = bytes(10) + b"\x01v" + bytes(26) + bytes(12) + b"\x0asecret.mov" + bytes(53) + bytes(16 + 4 + 16)
+    record += struct.pack(">HH", 2, len(target)) + target + struct.pack(">hH", -1, 0)
+    alias = struct.pack(">I4sI", 12 + len(record), b"alis", 0) + record
+    data, place, own = bytearray(path.read_bytes()), 0, struct.pack(">I4sI", 12, b"url ", 1)
+    for box in (b"moov", b"trak", b"mdia", b"minf", b"dinf", b"dref"):
+        place = data.index(box, place)
+        data[place - 4 : place] = struct.pack(">I", struct.unpack(">I", data[place - 4 : place])[0] + len(alias) - len(own))
+    start = data.index(own, place)
+    data[start : start + len(own)] = alias
+    path.write_bytes(data)
+    with av.open(str(path), options={"enable_drefs": "1", "use_absolute_path": "1"}) as followed:
+        assert sum(1 for _ in followed.decode(video=0)) == 12  # the trap works where it is allowed to
     assert refused(decoder, path).reason is Reason.BROKEN_MEDIA
 
 
@@ -134,7 +151,7 @@ def test_a_billion_frames_in_the_header(tmp_path, encode, decoder):
     assert refused(decoder, path).reason is Reason.TOO_LONG
     path = encode(tmp_path / "b.mp4", frames=12)
     data = bytearray(path.read_bytes())
-    place = data.index(b"stts") + 8
+    place = data.index(b"stts") + 12
     assert struct.unpack(">I", data[place : place + 4])[0] == 12
     data[place : place + 4] = struct.pack(">I", 10**9)
     path.write_bytes(data)
