@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -13,10 +14,14 @@ from synclora.pairs.puppet.fields import Array, Picture, fill, invert, pixel_gri
 from synclora.pairs.puppet.portrait import Portrait
 from synclora.pairs.puppet.slit import Motion, Slit, build_slit, heal
 
-GAZE_REACH = 0.15
-"""Largest shift of an iris over the eye's width. The iris (0.39 of the width) then stays inside the lids."""
+GAZE_REACH = 0.18
+"""Largest shift of an iris over the eye's width: half an iris (0.39 of the width) then still leaves some white at the corner."""
 
-MOUTH_REACH = 0.42
+BULGE = 0.25
+"""Darkness of the cornea's bulge on a shut lid. Without it MediaPipe guesses an iris anywhere and the gaze cue jumps at each blink
+(r .83 to .97 on one portrait); at 0.5 the shadow itself is read as an eye half open."""
+
+MOUTH_REACH = 0.35
 """Inner-lip gap over mouth width at speech = 1, beyond which a still jaw line looks wrong."""
 
 TEETH_SHOWN = 0.06
@@ -61,11 +66,16 @@ class Eye:
         follow = np.clip(np.minimum(before, after), 0, 1).astype(np.float32)
         return cls(slit, (float(centre[0]), float(centre[1]), radius), follow, GAZE_REACH * width)
 
-    def dress(self, picture: Picture) -> tuple[Picture, Picture]:
-        """The healed skin and the eyeball, its hidden parts continued, from one picture."""
+    def dress(self, picture: Picture) -> "EyeLayers":
+        """Take one picture of the eye apart."""
         patch = np.ascontiguousarray(picture[self.slit.place])
-        rest = np.zeros(1, np.float32)
-        return heal(patch, self.slit.opening(rest, 0.0)), self._eyeball(patch, self.slit.opening(rest, 0.8))
+        seen = self.slit.opening(np.zeros(1, np.float32), 0.0)
+        wide = cv2.dilate(seen, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+        with_lashes = cv2.dilate(seen, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 7)))
+        lash = np.percentile(patch[with_lashes > 0.5], 12, axis=0).astype(np.float32)
+        light = float(np.percentile(patch[seen > 0.5].mean(axis=-1), 88))
+        ball = self._eyeball(patch, self.slit.opening(np.zeros(1, np.float32), 0.8))
+        return EyeLayers(heal(patch, wide), heal(patch, cv2.GaussianBlur(with_lashes, (0, 0), 0.8)), ball, lash, light)
 
     def _eyeball(self, patch: Picture, seen: Array) -> Picture:
         """The iris is round: what a lid covers is taken from the same distance to its centre elsewhere."""
@@ -78,7 +88,9 @@ class Eye:
         ring = np.clip(distance, 0, radius * 1.3).round().astype(int)
         inner = known * (distance < radius * 0.97)
         total = np.bincount(ring.ravel(), inner.ravel(), minlength=ring.max() + 2)
-        profile = np.stack([np.bincount(ring.ravel(), (inner * colours[..., c]).ravel(), minlength=len(total)) for c in range(3)], -1)
+        profile = np.stack(
+            [np.bincount(ring.ravel(), (inner * colours[..., c]).ravel(), minlength=len(total)) for c in range(3)], -1
+        )
         profile = profile / np.maximum(total, 1e-3)[:, None]
         for step in range(1, len(profile)):
             if total[step] < 0.5:
@@ -88,16 +100,68 @@ class Eye:
         whole = colours * known[..., None] + guessed * (1 - known[..., None])
         return np.clip(whole, 0, 255).astype(np.uint8)
 
-    def draw(self, canvas: Picture, layers: tuple[Picture, Picture], closure: float, gaze: float) -> None:
+    def draw(self, canvas: Picture, layers: "EyeLayers", closure: float, gaze: float) -> None:
         """Draw the eye into the canvas (size, size, 4)."""
-        skin, ball = layers
         shift = np.zeros((*self.follow.shape, 2), np.float32)
         shift[..., 0] = self.follow * (gaze * self.reach)
         at = invert(shift, pixel_grid(*self.follow.shape))
-        looking = cv2.remap(ball, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        looking = cv2.remap(layers.ball, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         amounts = np.asarray([closure], dtype=np.float32)
+        closing = float(smoothstep(np.float32(closure / 0.4)))
+        skin = cv2.addWeighted(layers.lid, closing, layers.skin, 1 - closing, 0) if closing > 0 else layers.skin
         place = canvas[self.slit.place]
-        place[..., :3] = self.slit.draw(skin, looking, amounts, seam=0.35 * max(0.0, closure - 0.5) * 2)
+        drawn = self.slit.draw(skin, looking, amounts)
+        if closing > 0:
+            drawn = self._bulge(drawn, amounts, gaze, closure)
+            drawn = self._lashes(drawn, amounts, layers.lash, 0.6 * closing)
+        place[..., :3] = drawn
+
+    def _lashes(self, drawn: Picture, amounts: Array, colour: Array, strength: float) -> Picture:
+        """The dark rim of the upper lid, which healing took away."""
+        line = np.zeros(self.follow.shape, np.uint8)
+        upper = self.slit.edges(amounts)[0]
+        cv2.polylines(line, [np.round(upper * 16).astype(np.int32)], False, 255, self.rim, cv2.LINE_AA, 4)
+        cover = (cv2.GaussianBlur(line, (0, 0), 0.7).astype(np.float32) * (strength / 255))[..., None]
+        return (drawn * (1 - cover) + colour * cover).astype(np.uint8)
+
+    def _bulge(self, drawn: Picture, amounts: Array, gaze: float, closure: float) -> Picture:
+        """The cornea's bulge under the lid: shading that still tells where a shut eye looks."""
+        x, _, radius = self.iris
+        x += gaze * self.reach
+        upper = self.slit.edges(amounts)[0]
+        y = float(np.interp(x, upper[:, 0], upper[:, 1])) - 0.35 * radius
+        away = (self.grid - (x, y)) / (radius * 0.8, radius * 0.6)
+        dark = 1 - BULGE * closure * np.exp(-(away**2).sum(axis=-1)).astype(np.float32)
+        return (drawn * dark[..., None]).astype(np.uint8)
+
+    @cached_property
+    def grid(self) -> Array:
+        """The patch's pixel coordinates."""
+        return pixel_grid(self.slit.height, self.slit.width)
+
+    @property
+    def rim(self) -> int:
+        """Pixels of the drawn lash line."""
+        return max(1, round(0.055 * self.reach / GAZE_REACH))
+
+
+@dataclass(frozen=True)
+class EyeLayers:
+    """One picture of an eye taken apart.
+
+    Attributes:
+        skin: the lids with the opening healed over, lashes kept.
+        lid: the same without lashes: a lid that stretches over the eye must not smear them.
+        ball: the eyeball, continued behind the lids.
+        lash: colour of the lashes.
+        light: how bright the white of the eye is, 0..255.
+    """
+
+    skin: Picture
+    lid: Picture
+    ball: Picture
+    lash: Array
+    light: float
 
 
 @dataclass(frozen=True)
@@ -117,7 +181,7 @@ class Mouth:
         width = float(np.linalg.norm(outer_up[0] - outer_up[-1]))
         rest = _drop(upper, lower)
         along = np.linspace(-1, 1, len(upper))
-        part = MOUTH_REACH * width * np.clip(1 - np.abs(along) ** 2.4, 0, 1)
+        part = MOUTH_REACH * width * np.clip(1 - along**2, 0, 1)
         middle = len(upper) // 2
         share = np.asarray(lm.JAW_SHARE, np.float32)
         down = 0.8  # the jaw gives most of an opening, the upper lip the rest
@@ -142,44 +206,45 @@ class Mouth:
         motions.append(_rounding(upper, lower, outer_up, outer_low, nose, chin, jaw, width))
         neck = jaw[9:12] + (0, 0.32 * portrait.face_height)
         box = _box([outer_up, nose, jaw[2:-2], neck], 6.0, portrait.size)
-        slit = build_slit(box, upper, lower, np.concatenate([outer_up, nose]), np.concatenate([outer_low, chin, jaw]), motions, 8.0)
+        slit = build_slit(
+            box, upper, lower, np.concatenate([outer_up, nose]), np.concatenate([outer_low, chin, jaw]), motions, 8.0
+        )
         return cls(slit, bool(rest[middle] > TEETH_SHOWN * width), width)
 
     def amounts(self, opening: float, rounding: float) -> Array:
         """The slit's amplitudes: always shut from the rest pose first, then opened."""
         return np.asarray([1.0, opening, rounding], dtype=np.float32)
 
-    def dress(self, rgba: Picture) -> tuple[Picture, Picture]:
-        """The healed skin and the mouth's interior from one picture (size, size, 4)."""
+    def dress(self, rgba: Picture, light: float) -> tuple[Picture, Picture]:
+        """The healed skin and the mouth's interior from one picture (size, size, 4), its white as bright as `light`."""
         patch = np.ascontiguousarray(rgba[self.slit.place])
         opening = polygon(np.concatenate([self.slit.upper, self.slit.lower[::-1]]), self.slit.height, self.slit.width, 0.6)
         skin = heal(patch, np.clip(opening * 1.6, 0, 1)) if self.own_teeth else patch
-        inside = self._painted(patch)
+        inside = self._painted(float(np.clip(light / 165, 0.45, 1.0)))
         if self.own_teeth:
-            own = smoothstep((opening - 0.35) / 0.5)[..., None]
+            inner = cv2.erode(opening, np.ones((3, 3), np.uint8))  # the last pixel is lip
+            own = smoothstep((cv2.GaussianBlur(inner, (0, 0), 1.0) - 0.3) / 0.6)[..., None]
             inside[..., :3] = inside[..., :3] * (1 - own) + patch[..., :3] * own
         return skin, inside.astype(np.uint8)
 
-    def _painted(self, patch: Picture) -> Array:
-        """Teeth above, a tongue below, darkness between: tones follow the light on the lips."""
-        height, width = patch.shape[:2]
+    def _painted(self, light: float) -> Array:
+        """Teeth above, a tongue below, darkness between."""
+        height, width = self.slit.height, self.slit.width
         grid = pixel_grid(height, width)
         upper, lower = self.slit.upper, self.slit.lower
-        lips = polygon(np.concatenate([upper + (0, -2), (lower + (0, 4))[::-1]]), height, width) > 0.5
-        light = float(np.clip(np.percentile(patch[..., :3][lips].mean(axis=-1), 80) / 150, 0.3, 1.15)) if lips.any() else 0.8
         seam = np.interp(grid[0, :, 0], upper[:, 0], upper[:, 1]).astype(np.float32)
         below = (grid[..., 1] - seam[None, :]) / self.width
         across = (grid[..., 0] - float(upper[:, 0].mean())) / self.width
         rest_gap = float((lower - upper)[len(upper) // 2, 1]) / self.width
         inside = np.empty((height, width, 4), np.float32)
-        inside[..., :3] = np.asarray((46, 18, 18), np.float32) * light
-        tongue = smoothstep(1.4 - ((across / 0.3) ** 2 + ((below - rest_gap - 0.36) / 0.16) ** 2))[..., None] * 0.75
-        inside[..., :3] = inside[..., :3] * (1 - tongue) + np.asarray((150, 72, 74), np.float32) * light * tongue
+        inside[..., :3] = np.asarray((52, 20, 20), np.float32) * light
+        tongue = smoothstep(1.4 - ((across / 0.3) ** 2 + ((below - rest_gap - 0.27) / 0.13) ** 2))[..., None] * 0.75
+        inside[..., :3] = inside[..., :3] * (1 - tongue) + np.asarray((150, 74, 74), np.float32) * light * tongue
         if not self.own_teeth:
-            edge = 0.105 - 0.22 * across**2
+            edge = 0.095 - 0.2 * across**2
             row = smoothstep((edge - below) / 0.03) * smoothstep((0.4 - np.abs(across)) / 0.16)
             gaps = 1 - 0.1 * np.exp(-(((np.abs(across) % 0.105) - 0.0525) ** 2) / 0.00008)
-            tone = np.asarray((214, 206, 194), np.float32) * light * (1 - 1.6 * across[..., None] ** 2) * gaps[..., None]
+            tone = np.asarray((214, 200, 184), np.float32) * light * (1 - 1.6 * across[..., None] ** 2) * gaps[..., None]
             inside[..., :3] = inside[..., :3] * (1 - row[..., None]) + tone * row[..., None]
         inside[..., 3] = 255
         return np.clip(cv2.GaussianBlur(inside, (0, 0), 0.7), 0, 255)
@@ -187,8 +252,7 @@ class Mouth:
     def draw(self, canvas: Picture, layers: tuple[Picture, Picture], opening: float, rounding: float) -> None:
         """Draw mouth and jaw into the canvas (size, size, 4)."""
         amounts = self.amounts(opening, rounding)
-        seam = 0.3 * (1 - min(1.0, opening * 6)) if self.own_teeth else 0.0
-        canvas[self.slit.place] = self.slit.draw(*layers, amounts, seam=seam)
+        canvas[self.slit.place] = self.slit.draw(*layers, amounts)
 
 
 def _rounding(

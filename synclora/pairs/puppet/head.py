@@ -12,15 +12,13 @@ import numpy as np
 from synclora.pairs.puppet import landmarks as lm
 from synclora.pairs.puppet.fields import Array, invert, pixel_grid, smoothstep, spread
 from synclora.pairs.puppet.portrait import Portrait
+from synclora.pairs.puppet.script import LEAN
 
 STEP = 4
 """Pixels per cell of the motion grid: the fields are smooth, and a finer grid changes nothing visible."""
 
 CAMERA = 5.0
 """Distance of the camera in face widths: a portrait lens."""
-
-LEAN = np.deg2rad(1.6)
-"""Largest lean of the body (radians): shoulders tilt as much."""
 
 
 @dataclass(frozen=True)

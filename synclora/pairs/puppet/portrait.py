@@ -1,7 +1,7 @@
 """A portrait picture made ready to be animated: cropped around head and shoulders, with landmarks and masks.
 
-    portrait = load_portrait(None, size=320)          # the picture that scikit-image ships
-    portrait = load_portrait(Path("faces/anna.jpg"), size=320)
+portrait = load_portrait(None, size=320)          # the picture that scikit-image ships
+portrait = load_portrait(Path("faces/anna.jpg"), size=320)
 """
 
 from dataclasses import dataclass, replace
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from synclora.errors import MediaError, Reason
+from synclora.media.images import read_picture
 from synclora.pairs.puppet import landmarks as lm
 from synclora.pairs.puppet.fields import Array, Picture, polygon, smoothstep
 
@@ -101,7 +102,7 @@ def load_portrait(path: Path | None, size: int) -> Portrait:
     Raises:
         MediaError: the picture cannot be read, or does not show one face from the front.
     """
-    picture = _read(path)
+    picture = default_picture() if path is None else read_picture(path, LARGEST_SIDE)
     points = find_face(picture)
     left, top, side = _crop_box(points, picture.shape[1], picture.shape[0])
     scale = size / side
@@ -115,20 +116,11 @@ def load_portrait(path: Path | None, size: int) -> Portrait:
     return _with_masks(portrait)
 
 
-def _read(path: Path | None) -> Picture:
-    if path is None:
-        from skimage.data import astronaut
+def default_picture() -> Picture:
+    """The astronaut Eileen Collins (NASA, public domain), from scikit-image's wheel."""
+    from skimage.data import astronaut
 
-        return np.ascontiguousarray(astronaut(), dtype=np.uint8)
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image).convert("RGB")
-            image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-            return np.asarray(image, dtype=np.uint8)
-    except (OSError, ValueError) as error:
-        raise MediaError(Reason.UNREADABLE, f"portrait {path.name}: not a picture that can be read ({error})") from error
+    return np.ascontiguousarray(astronaut(), dtype=np.uint8)
 
 
 def _crop_box(points: Array, width: int, height: int) -> tuple[int, int, int]:
@@ -166,10 +158,11 @@ def _with_masks(portrait: Portrait) -> Portrait:
     chest = (matte > 0.9) * (ys > chin_y + 0.35 * portrait.face_height)
     clothes_like = _likeness(lab, (chest > 0.5) & (skin_like < 0.3))
     centre = (portrait.points[lm.EARS[0], :2] + portrait.points[lm.EARS[1], :2]) / 2
-    beside = smoothstep((np.abs(xs - centre[0]) - 0.34 * portrait.face_width) / (0.12 * portrait.face_width))
-    above = smoothstep((chin_y + 0.1 * portrait.face_height - ys) / (0.2 * portrait.face_height))
+    beside = smoothstep((np.abs(xs - centre[0]) - 0.46 * portrait.face_width) / (0.1 * portrait.face_width))
+    ear_y = float(portrait.points[list(lm.EARS), 1].mean())
+    above = smoothstep((ear_y + 0.15 * portrait.face_height - ys) / (0.2 * portrait.face_height))
     core = polygon(portrait.at(lm.OVAL) * 0.94 + 0.06 * centre, size, size, 2.0) * smoothstep((ys - brow + 6) / 8)
-    hair = matte * (1 - core) * smoothstep((hair_like / (hair_like + skin_like + 0.3 * clothes_like + 1e-3) - 0.35) / 0.3)
+    hair = matte * (1 - core) * smoothstep((hair_like / (hair_like + skin_like + 0.3 * clothes_like + 1e-3) - 0.5) / 0.3)
     hair = hair * np.maximum(above, 0.9 * beside * smoothstep((hair_like - 0.25) / 0.3))
     below = smoothstep((ys - chin_y - 0.06 * portrait.face_height) / (0.12 * portrait.face_height))
     bare = smoothstep((skin_like / (skin_like + clothes_like + 1e-3) - 0.45) / 0.2)

@@ -1,7 +1,7 @@
 """A script and a portrait become frames.
 
-    puppet = Puppet.of(portrait)
-    for frame in puppet.frames(puppet.dress(Look.of(portrait)), script): ...
+puppet = Puppet.of(portrait)
+for frame in puppet.frames(puppet.dress(Look.of(portrait)), script): ...
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from synclora.pairs.puppet.face import Eye, Mouth
+from synclora.pairs.puppet.face import Eye, EyeLayers, Mouth
 from synclora.pairs.puppet.fields import Array, Picture, fill
 from synclora.pairs.puppet.head import Head
 from synclora.pairs.puppet.portrait import Portrait
@@ -43,8 +43,8 @@ class Layers:
 
     person: Picture
     scene: Picture
-    right: tuple[Picture, Picture]
-    left: tuple[Picture, Picture]
+    right: EyeLayers
+    left: EyeLayers
     mouth: tuple[Picture, Picture]
     worn: tuple[tuple[slice, slice], Array, Array] | None
 
@@ -66,12 +66,13 @@ class Puppet:
     def dress(self, look: Look) -> Layers:
         """Prepare a look: some tens of milliseconds, once per video."""
         rgba = _person(look)
+        right, left = self.right.dress(rgba[..., :3]), self.left.dress(rgba[..., :3])
         return Layers(
             person=rgba,
             scene=_scene(look),
-            right=self.right.dress(rgba[..., :3]),
-            left=self.left.dress(rgba[..., :3]),
-            mouth=self.mouth.dress(rgba),
+            right=right,
+            left=left,
+            mouth=self.mouth.dress(rgba, (right.light + left.light) / 2),
             worn=_worn(look),
         )
 

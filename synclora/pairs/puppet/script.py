@@ -1,7 +1,7 @@
 """What the puppet does, frame by frame: speech, blinks, gaze, head pose and sway, all from one seed.
 
-    script = Script.random(seed=7, frames=56, fps=25)
-    script.tracks()["blink"]      # the curve that a measurement of the rendered video should follow
+script = Script.random(seed=7, frames=56, fps=25)
+script.tracks()["blink"]      # the curve that a measurement of the rendered video should follow
 """
 
 from dataclasses import dataclass, fields
@@ -15,6 +15,9 @@ YAW = np.deg2rad(13.0)
 PITCH = np.deg2rad(6.0)
 ROLL = np.deg2rad(6.5)
 """Largest head angles (radians). Past about 15° of yaw the far cheek has no pixels in a frontal portrait."""
+
+LEAN = np.deg2rad(1.6)
+"""Lean of the body (radians) at sway = 1: shoulders and head tilt by as much."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Script:
             "gaze": (-self.gaze).astype(np.float32),
             "yaw": self.yaw,
             "pitch": self.pitch,
-            "roll": self.roll,
+            "roll": (self.roll + LEAN * self.sway).astype(np.float32),
         }
 
 
@@ -117,8 +120,8 @@ def _syllables(rng: np.random.Generator, frames: int, fps: float) -> Track:
     return np.clip(track, 0, 1).astype(np.float32)
 
 
-BLINK_SHAPE = (0.0, 0.35, 0.9, 1.0, 1.0, 0.75, 0.4, 0.12, 0.0)
-"""Closure at 25 fps: shut in about 90 ms, held, opened in about 150 ms."""
+BLINK_SHAPE = (0.0, 0.4, 0.95, 1.0, 0.95, 0.55, 0.2, 0.0)
+"""Closure at 25 fps: shut in about 80 ms, held for three frames, opened in about 120 ms."""
 
 
 def _blinks(rng: np.random.Generator, frames: int, fps: float) -> Track:

@@ -69,14 +69,13 @@ class Slit:
         lower = np.maximum(lower, np.stack([lower[:, 0], upper[:, 1]], axis=1))  # shut: never inside out
         return polygon(np.concatenate([upper, lower[::-1]]), self.height, self.width, soften)
 
-    def draw(self, skin: Picture, interior: Picture, amounts: Array, seam: float) -> Picture:
+    def draw(self, skin: Picture, interior: Picture, amounts: Array) -> Picture:
         """The patch after a motion.
 
         Args:
             skin: (height, width, c) the patch with the slit healed over.
             interior: (height, width, c) what lies behind it.
             amounts: one amplitude per motion.
-            seam: darkness 0..1 of the line where the edges meet.
         """
         moves = np.tensordot(amounts, self.skin_moves, axes=1)
         grid = pixel_grid(self.height, self.width)
@@ -89,17 +88,13 @@ class Slit:
         at = (at_above * is_above + at_below * (1 - is_above)).astype(np.float32)
         moved = cv2.remap(skin, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         shown = self.opening(amounts)
-        dark = np.ones((self.height, self.width), np.float32)
-        if seam > 0:
-            cv2.polylines(dark, [np.round(middle * 16).astype(np.int32)], False, 1 - seam, 1, cv2.LINE_AA, 4)
-            dark = cv2.GaussianBlur(dark, (0, 0), 0.8)
         depth = cv2.GaussianBlur(shown, (0, 0), 2.0)
-        return _mix(moved, interior, shown, dark, 0.72 + 0.28 * depth)
+        return _mix(moved, interior, shown, 0.72 + 0.28 * depth)
 
 
-def _mix(skin: Picture, interior: Picture, shown: Array, dark: Array, shade: Array) -> Picture:
+def _mix(skin: Picture, interior: Picture, shown: Array, shade: Array) -> Picture:
     weight = shown[..., None]
-    mixed = skin * ((1 - weight) * dark[..., None]) + interior * (weight * shade[..., None])
+    mixed = skin * (1 - weight) + interior * (weight * shade[..., None])
     mixed[..., 3:] = skin[..., 3:]
     return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 
@@ -141,7 +136,9 @@ def build_slit(
 def _frame(height: int, width: int) -> Array:
     """Points along the border of a patch, where nothing moves."""
     xs, ys = np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 9)
-    sides = [np.stack([xs, np.full(9, y)], 1) for y in (0, height - 1)] + [np.stack([np.full(9, x), ys], 1) for x in (0, width - 1)]
+    sides = [np.stack([xs, np.full(9, y)], 1) for y in (0, height - 1)] + [
+        np.stack([np.full(9, x), ys], 1) for x in (0, width - 1)
+    ]
     return np.concatenate(sides).astype(np.float32)
 
 
