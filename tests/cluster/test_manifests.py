@@ -1,0 +1,283 @@
+"""What can be known of the cluster files without a cloud or a Kubernetes: they parse, and agree with the repository and themselves."""
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+ROOT = Path(__file__).parents[2]
+CLUSTER = ROOT / "cluster"
+KUBERAY = CLUSTER / "kuberay"
+CLOUDS = ("aws.yaml", "gcp.yaml")
+GiB = 2**30
+SCHEDULABLE = 0.7
+"""Ray's default: 30 % of a node's memory is its object store, the rest may be promised to tasks and actors."""
+NODE_OVERHEAD_BYTES = GiB
+"""Raylet and agents of a worker node; three processes of 80-120 MB were seen, the rest is reserve."""
+
+
+def load(path: Path) -> dict[str, Any]:
+    (document,) = yaml.safe_load_all(path.read_text())
+    return document
+
+
+def clusters() -> dict[str, dict[str, Any]]:
+    """The spec of each Ray cluster among the manifests."""
+    return {
+        "raycluster": load(KUBERAY / "raycluster.yaml")["spec"],
+        "rayjob": load(KUBERAY / "rayjob-curate.yaml")["spec"]["rayClusterSpec"],
+    }
+
+
+def pods() -> dict[str, dict[str, Any]]:
+    """The pod spec of each head and worker group, by a readable name."""
+    found = {}
+    for name, spec in clusters().items():
+        found[f"{name} head"] = spec["headGroupSpec"]["template"]["spec"]
+        found |= {f"{name} {group['groupName']}": group["template"]["spec"] for group in spec["workerGroupSpecs"]}
+    return found
+
+
+PODS = pods()
+every_pod = pytest.mark.parametrize("pod", PODS.values(), ids=PODS.keys())
+every_cluster = pytest.mark.parametrize("spec", clusters().values(), ids=clusters().keys())
+every_cloud = pytest.mark.parametrize("cloud", CLOUDS)
+
+
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    (only,) = pod["containers"]
+    return only
+
+
+def size(text: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", text).groups()
+    return int(number) * {"Mi": 2**20, "Gi": GiB}[unit]
+
+
+def ray_pin() -> str:
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (pin,) = (re.search(r"==(.+)", line).group(1) for line in dependencies if line.startswith("ray["))
+    return pin
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Any]:
+    return load(ROOT / "jobs" / "recipes" / "curate.yaml")["resources"]
+
+
+@pytest.mark.parametrize(
+    ("file", "api", "kind"),
+    [
+        ("raycluster.yaml", "ray.io/v1", "RayCluster"),
+        ("rayjob-curate.yaml", "ray.io/v1", "RayJob"),
+        ("storage.yaml", "v1", "PersistentVolumeClaim"),
+        ("token-secret.yaml", "v1", "Secret"),
+    ],
+)
+def test_manifest_is_what_its_name_says(file: str, api: str, kind: str) -> None:
+    document = load(KUBERAY / file)
+    assert (document["apiVersion"], document["kind"]) == (api, kind)
+    assert document["metadata"]["name"].startswith("synclora")
+
+
+def test_no_manifest_is_left_unread() -> None:
+    assert {path.name for path in KUBERAY.glob("*.yaml")} == {
+        "raycluster.yaml",
+        "rayjob-curate.yaml",
+        "storage.yaml",
+        "token-secret.yaml",
+    }
+    assert {path.name for path in CLUSTER.glob("*.yaml")} == set(CLOUDS)
+
+
+def commands() -> dict[str, list[str]]:
+    """Every `python jobs/curate.py …` line that the manifests, the cloud files and the page tell people to run."""
+    lines = {"rayjob": load(KUBERAY / "rayjob-curate.yaml")["spec"]["entrypoint"]}
+    for path in (*(CLUSTER / name for name in CLOUDS), CLUSTER / "README.md"):
+        for index, found in enumerate(re.finditer(r"python jobs/curate\.py (--[^\n`…]+)", path.read_text())):
+            lines[f"{path.name} {index}"] = found.group(0)
+    return {name: shlex.split(line) for name, line in lines.items()}
+
+
+@pytest.mark.parametrize("words", commands().values(), ids=commands().keys())
+def test_entry_points_and_recipes_exist(words: list[str]) -> None:
+    assert (ROOT / words[1]).is_file()
+    recipes = [value for flag, value in pairwise(words) if flag == "--recipe"]
+    assert all((ROOT / recipe).is_file() for recipe in recipes)
+
+
+def test_entry_point_takes_the_flags() -> None:
+    done = subprocess.run([sys.executable, "jobs/curate.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    flags = {word for words in commands().values() for word in words if word.startswith("--")}
+    assert {"--input", "--out", "--recipe"} <= flags
+    assert [flag for flag in sorted(flags) if not re.search(rf"{flag}\b", done.stdout)] == []
+
+
+def test_curate_job_works_on_the_shared_volume() -> None:
+    words = commands()["rayjob"]
+    paths = [words[words.index(flag) + 1] for flag in ("--input", "--out")]
+    mounts = {mount["mountPath"] for mount in container(PODS["rayjob cpu"])["volumeMounts"]}
+    assert all(Path(path).is_absolute() and any(Path(path).is_relative_to(mount) for mount in mounts) for path in paths)
+
+
+@every_pod
+def test_pods_share_the_volume(pod: dict[str, Any]) -> None:
+    claim = load(KUBERAY / "storage.yaml")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    (volume,) = pod["volumes"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert [mount["name"] for mount in container(pod)["volumeMounts"]] == [volume["name"]]
+
+
+@every_pod
+def test_pods_have_the_token(pod: dict[str, Any]) -> None:
+    secret = load(KUBERAY / "token-secret.yaml")
+    env = {entry["name"]: entry for entry in container(pod)["env"]}
+    assert env["RAY_AUTH_MODE"]["value"] == "token"
+    reference = env["RAY_AUTH_TOKEN"]["valueFrom"]["secretKeyRef"]
+    assert reference["name"] == secret["metadata"]["name"]
+    assert reference["key"] in secret["stringData"]
+
+
+@every_cluster
+def test_operator_has_the_token(spec: dict[str, Any]) -> None:
+    assert spec["authOptions"] == {"mode": "token", "secretName": load(KUBERAY / "token-secret.yaml")["metadata"]["name"]}
+
+
+def test_no_secret_is_in_the_files() -> None:
+    assert set(load(KUBERAY / "token-secret.yaml")["stringData"].values()) == {""}
+    for path in CLUSTER.rglob("*"):
+        if path.is_file():
+            assert not re.search(r"\b[0-9a-f]{32,}\b", path.read_text()), path
+
+
+def test_secret_command_of_the_page_makes_that_secret() -> None:
+    secret = load(KUBERAY / "token-secret.yaml")
+    (key,) = secret["stringData"]
+    assert f"create secret generic {secret['metadata']['name']} --from-file={key}=" in (CLUSTER / "README.md").read_text()
+
+
+@every_pod
+def test_pods_run_unprivileged(pod: dict[str, Any]) -> None:
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert container(pod)["securityContext"]["allowPrivilegeEscalation"] is False
+
+
+@every_pod
+def test_images_are_pinned(pod: dict[str, Any]) -> None:
+    assert re.fullmatch(rf"synclora:\d+\.\d+\.\d+-ray{re.escape(ray_pin())}-py311", container(pod)["image"])
+
+
+def test_ray_is_the_same_everywhere() -> None:
+    pin = ray_pin()
+    assert {spec["rayVersion"] for spec in clusters().values()} == {pin}
+    assert re.search(r"^FROM (\S+)$", (KUBERAY / "Dockerfile").read_text(), re.M).group(1) == f"rayproject/ray:{pin}-py311"
+    for cloud in CLOUDS:
+        assert set(re.findall(r"rayproject/ray:(\S+)", (CLUSTER / cloud).read_text())) == {f"{pin}-py311", f"{pin}-py311-gpu"}
+
+
+def test_dockerfile_copies_what_exists_and_ends_unprivileged() -> None:
+    text = (KUBERAY / "Dockerfile").read_text()
+    copied = [word for line in re.findall(r"^COPY --chown=\S+ (.+) \S+$", text, re.M) for word in line.split()]
+    assert {"pyproject.toml", "synclora", "jobs"} <= set(copied)
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    assert re.findall(r"^USER (\S+)$", text, re.M)[-1] == "ray"
+
+
+def fits(actors: float, memory_bytes: float, resources: dict[str, Any]) -> bool:
+    return actors * resources["actor_memory_mb"] * 1e6 <= memory_bytes
+
+
+@every_cluster
+def test_workers_hold_their_actors(spec: dict[str, Any], resources: dict[str, Any]) -> None:
+    for group in spec["workerGroupSpecs"]:
+        asked = container(group["template"]["spec"])["resources"]
+        assert asked["requests"] == asked["limits"]  # Ray plans with the limit; a smaller request would be overbooked
+        actors = int(asked["limits"]["cpu"]) // resources["actor_cpus"]
+        assert actors >= 1
+        assert fits(actors, SCHEDULABLE * (size(asked["limits"]["memory"]) - NODE_OVERHEAD_BYTES), resources), group["groupName"]
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+
+
+@every_cluster
+def test_curate_finds_the_gpus_it_asks_for(spec: dict[str, Any], resources: dict[str, Any]) -> None:
+    gpus = [
+        container(group["template"]["spec"])["resources"]["limits"].get("nvidia.com/gpu", "0")
+        for group in spec["workerGroupSpecs"]
+    ]
+    assert max(map(int, gpus)) >= resources["actor_gpus"]
+
+
+@every_cluster
+def test_head_runs_no_actor(spec: dict[str, Any]) -> None:
+    assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+
+
+PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001}
+
+
+@every_cluster
+def test_kubernetes_ports(spec: dict[str, Any]) -> None:
+    head = spec["headGroupSpec"]
+    ports = container(head["template"]["spec"])["ports"]
+    assert {port["name"]: port["containerPort"] for port in ports} == PORTS
+    assert head["serviceType"] == "ClusterIP"
+    assert "enableIngress" not in head
+    for group in spec["workerGroupSpecs"]:
+        assert "ports" not in container(group["template"]["spec"])
+
+
+def test_page_and_local_cluster_use_the_same_ports() -> None:
+    page = (CLUSTER / "README.md").read_text()
+    assert set(re.findall(r"(?:localhost|127\.0\.0\.1):(\d+)", page)) == {str(PORTS["dashboard"])}
+    defaults = re.findall(r"SYNCLORA_(GCS|DASHBOARD|CLIENT)_PORT:-(\d+)", (CLUSTER / "local.sh").read_text())
+    assert {name: int(port) for name, port in defaults} == dict(zip(("GCS", "DASHBOARD", "CLIENT"), PORTS.values(), strict=True))
+
+
+@every_cloud
+def test_cloud_file_passes_rays_schema(cloud: str) -> None:
+    validate_config(prepare_config(load(CLUSTER / cloud)))
+
+
+@every_cloud
+def test_cloud_workers_hold_their_actors(cloud: str, resources: dict[str, Any]) -> None:
+    config = load(CLUSTER / cloud)
+    nodes = config["available_node_types"]
+    assert nodes[config["head_node_type"]]["resources"] == {"CPU": 0}
+    cpu, gpu = nodes["cpu"], nodes["gpu"]
+    assert fits(cpu["resources"]["CPU"] // resources["actor_cpus"], cpu["resources"]["memory"], resources)
+    assert gpu["resources"]["GPU"] >= max(1, resources["actor_gpus"])
+    assert gpu["min_workers"] == 0
+    assert cpu["max_workers"] + gpu["max_workers"] <= config["max_workers"]
+
+
+@every_cloud
+def test_cloud_ports_and_token(cloud: str) -> None:
+    config = load(CLUSTER / cloud)
+    (head,) = (line for line in config["head_start_ray_commands"] if "ray start" in line)
+    (worker,) = (line for line in config["worker_start_ray_commands"] if "ray start" in line)
+    for line in (head, worker):
+        assert line.startswith("export RAY_AUTH_MODE=token ")
+    for flag, port in zip(("port", "dashboard-port", "ray-client-server-port"), PORTS.values(), strict=True):
+        assert f"--{flag}={port}" in head
+    assert "--dashboard-host=127.0.0.1" in head
+    assert f"--address=$RAY_HEAD_IP:{PORTS['gcs-server']}" in worker
+    assert config["file_mounts"]["/home/ray/.ray/auth_token"] == "~/.ray/auth_token"
+
+
+@every_cloud
+def test_cloud_file_installs_the_synced_project_and_mounts_storage(cloud: str) -> None:
+    config = load(CLUSTER / cloud)
+    (synced,) = (remote for remote, local in config["file_mounts"].items() if local == ".")
+    assert f"pip install --no-cache-dir {synced}" in config["setup_commands"]
+    assert any("mount -t nfs" in line and line.endswith(" /data)") for line in config["initialization_commands"])
+    assert "-v /data:/data" in config["docker"]["run_options"]
