@@ -43,15 +43,25 @@ class Video:
             self._missing = outside.missing_end(file, self.demuxer, size)
             if self.demuxer == "mov":
                 probe.check_length(outside.declared_samples(file, size), 0, limits)
-        self._open()
-        self.timeline = self._scan()
-        self._open()  # once more from the start: not every demuxer can go back
+        self._container: Any = None
+        try:
+            self._open()
+            self.timeline = self._scan()
+            self._open()  # once more from the start: not every demuxer can go back
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._container.close()
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back; the child has few descriptors."""
+        if self._container is not None:
+            self._container.close()
 
     def frames(self) -> Iterator[tuple[Any, int]]:
         """Every frame in presentation order, and how often it is shown on the constant grid.
@@ -97,6 +107,7 @@ class Video:
         )
 
     def _open(self) -> None:
+        self.close()
         self._container = open_container(self.path, self.demuxer, self.limits, self._missing)
         self._stream = self._picture_stream()
         for other in self._container.streams:
