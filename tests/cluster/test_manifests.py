@@ -1,4 +1,4 @@
-"""What can be known of the cluster files without a cloud or a Kubernetes: they parse, and agree with the repository and themselves."""
+"""What can be known of the cluster files without a cloud: they parse, and they agree with the repository and with each other."""
 
 import re
 import shlex
@@ -191,6 +191,8 @@ def test_dockerfile_copies_what_exists_and_ends_unprivileged() -> None:
     assert {"pyproject.toml", "synclora", "jobs"} <= set(copied)
     assert [name for name in copied if not (ROOT / name).exists()] == []
     assert re.findall(r"^USER (\S+)$", text, re.M)[-1] == "ray"
+    let_through = {line[1:] for line in (KUBERAY / "Dockerfile.dockerignore").read_text().split() if line.startswith("!")}
+    assert let_through == set(copied)
 
 
 def fits(actors: float, memory_bytes: float, resources: dict[str, Any]) -> bool:
