@@ -89,6 +89,28 @@ def test_a_variable_rate_is_put_on_a_grid(tmp_path, encode, decoder, number_of):
     assert len(numbers) / float(frames.info.fps) == pytest.approx(30 / 25, abs=0.05)
 
 
+def test_frames_before_an_edit_list_are_not_shown(tmp_path, encode, decoder, number_of):
+    """A phone's trimmed clip keeps whole groups of pictures and hides the frames before the cut."""
+    whole = encode(tmp_path / "whole.mp4", frames=30, options={"g": "30"})
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "a.mp4"), "w") as file:
+        out = file.add_stream_from_template(source.streams.video[0])
+        shift = round(Fraction(7, 25) / source.streams.video[0].time_base)
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, out
+                file.mux(packet)
+    frames = decoder.frames(tmp_path / "a.mp4")
+    assert frames.info.fps == 25
+    assert [number_of(picture) for picture in frames] == list(range(7, 30))
+
+
+def test_a_late_first_timestamp_is_no_gap(tmp_path, encode, decoder, number_of):
+    path = encode(tmp_path / "a.mkv", frames=20, pts=[5000 + 40 * k for k in range(20)])
+    frames = decoder.frames(path)
+    assert not frames.info.variable_rate
+    assert [number_of(picture) for picture in frames] == list(range(20))
+
+
 def test_eight_and_twelve_frames_a_second_are_fine(tmp_path, encode, decoder):
     for fps in (8, 12):
         assert decoder.probe(encode(tmp_path / f"{fps}.mp4", fps=fps)).fps == fps
