@@ -16,7 +16,7 @@ NO_FACE = "no_face"
 """The one defect that is no change of script: the edited half shows the scene without the person."""
 
 AGREES = 0.8
-"""Correlation of two smoothed tracks below which a cue of a bad pair is expected to fail: a shift of three frames gives about 0.7."""
+"""Correlation of two smoothed tracks below which a cue is expected to fail: three frames of shift give about 0.7."""
 
 CUES = {"speech": ("speech",), "blink": ("blink",), "gaze": ("gaze",), "pose": ("yaw", "pitch", "roll")}
 

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from synclora.pairs.puppet import landmarks as lm
-from synclora.pairs.puppet.fields import Array, Picture, fill, pixel_grid, polygon, smoothstep
 from synclora.pairs.puppet.portrait import Portrait
+from synclora.pairs.puppet.raster import Array, Picture, blur, fill, floats, grown, pixel_grid, polygon, smoothstep, to_bytes
 from synclora.pairs.puppet.render import Look
 from synclora.pairs.puppet.wear import draw_beanie, draw_glasses
 
@@ -69,7 +69,7 @@ def _tint(picture: Picture, mask: Array, colour: Colour, strength: float, own_li
     new[..., 1:] = aim[1:] * bright + 0.25 * (lab[..., 1:] - mean[1:])
     new[..., 0] = np.clip(new[..., 0], 0, 98)
     rgb = cv2.cvtColor((lab * (1 - weight) + new * weight).astype(np.float32), cv2.COLOR_LAB2RGB)
-    return np.clip(rgb * 255 + 0.5, 0, 255).astype(np.uint8)
+    return to_bytes(rgb * 255)
 
 
 def _hair(portrait: Portrait, colour: Colour, _: np.random.Generator) -> Look:
@@ -91,10 +91,10 @@ def _beanie(portrait: Portrait, colour: Colour, rng: np.random.Generator) -> Loo
 
 def _beard(portrait: Portrait, colour: Colour, rng: np.random.Generator) -> Look:
     size, unit = portrait.size, portrait.face_width
-    around = lm.JAW[2:-2] + (427, 426, 327, 2, 98, 206, 207)  # cheeks' lower edge, then under the nose
+    around = (*lm.JAW[2:-2], 427, 426, 327, 2, 98, 206, 207)  # cheeks' lower edge, then under the nose
     face = polygon(portrait.at(around), size, size, 0.04 * unit)
     lips = polygon(portrait.at(lm.LIP_OUTER_UPPER + lm.LIP_OUTER_LOWER[::-1]), size, size, 0)
-    lips = cv2.GaussianBlur(cv2.dilate(lips, np.ones((3, 3), np.uint8)), (0, 0), 0.8)
+    lips = blur(grown(lips, 3, 3), 0.8)
     noise = rng.normal(size=(size, size)).astype(np.float32)
     strands = cv2.GaussianBlur(noise, (0, 0), sigmaX=0.6, sigmaY=2.2)
     strands = strands / strands.std()
@@ -104,7 +104,7 @@ def _beard(portrait: Portrait, colour: Colour, rng: np.random.Generator) -> Look
     hairs = np.asarray(colour, np.float32) * shade * (1 + 0.13 * strands[..., None])
     weight = 0.86 * cover[..., None]
     picture = portrait.picture * (1 - weight) + hairs * weight
-    return Look(np.clip(picture, 0, 255).astype(np.uint8), portrait.matte)
+    return Look(to_bytes(picture), portrait.matte)
 
 
 def _make_up(portrait: Portrait, colour: Colour, _: np.random.Generator) -> Look:
@@ -114,7 +114,7 @@ def _make_up(portrait: Portrait, colour: Colour, _: np.random.Generator) -> Look
     picture = _tint(portrait.picture, np.clip(outer - inner, 0, 1), colour, 0.85, 0.75)
     shadow = np.zeros((size, size), np.float32)
     for lid, fold in ((lm.RIGHT_EYE_UPPER, lm.RIGHT_EYE_FOLD), (lm.LEFT_EYE_UPPER, lm.LEFT_EYE_FOLD)):
-        up = portrait.at(fold) + (0, -0.02 * unit)
+        up = portrait.at(fold) - np.asarray([0, 0.02 * unit], np.float32)
         shadow = np.maximum(shadow, polygon(np.concatenate([portrait.at(lid), up[::-1]]), size, size, 0.012 * unit))
     for upper, lower in ((lm.RIGHT_EYE_UPPER, lm.RIGHT_EYE_LOWER), (lm.LEFT_EYE_UPPER, lm.LEFT_EYE_LOWER)):
         shadow *= 1 - polygon(portrait.at(upper + lower[::-1]), size, size, 0.5)  # never on the eyeball
@@ -138,13 +138,13 @@ def _background(portrait: Portrait, colour: Colour, rng: np.random.Generator) ->
         scene = scene + disc[..., None] * (rng.uniform(0.15, 0.4) * (255 - base) * rng.uniform(0.5, 1, 3))
     person = unmixed(portrait.picture, portrait.matte)
     picture = person * portrait.matte[..., None] + np.clip(scene, 0, 255) * (1 - portrait.matte[..., None])
-    return Look(np.clip(picture, 0, 255).astype(np.uint8), portrait.matte)
+    return Look(to_bytes(picture), portrait.matte)
 
 
 def unmixed(picture: Picture, matte: Array) -> Array:
     """The picture with the person's own colours at the soft edge, where the old background shows through."""
     sure = np.clip((matte - 0.75) / 0.2, 0, 1)
-    return fill(picture.astype(np.float32), sure.astype(np.float32))
+    return fill(floats(picture), floats(sure))
 
 
 def _light(portrait: Portrait, colour: Colour, rng: np.random.Generator) -> Look:
@@ -155,42 +155,37 @@ def _light(portrait: Portrait, colour: Colour, rng: np.random.Generator) -> Look
     lit, dim = warm * 1.35, np.float32(0.42) * (0.5 + 0.5 * warm[::-1])
     blend = smoothstep((side.astype(np.float32) - 0.1) / 0.9)[..., None]
     picture = portrait.picture.astype(np.float32) * (lit * blend + dim * (1 - blend))
-    return Look(np.clip(picture, 0, 250).astype(np.uint8), portrait.matte)
+    return Look(to_bytes(np.minimum(picture, 250)), portrait.matte)
 
+
+SHADES: dict[str, dict[str, Colour]] = {
+    "hair": {
+        "copper red": (178, 62, 24),
+        "blue": (44, 78, 190),
+        "pink": (226, 96, 150),
+        "green": (50, 130, 70),
+        "violet": (118, 60, 170),
+    },
+    "glasses": {"black": (22, 20, 22), "red": (168, 28, 34), "gold": (176, 136, 54)},
+    "clothes": {"blue": (40, 84, 176), "green": (44, 128, 72), "purple": (116, 52, 150), "yellow": (214, 172, 44)},
+    "beard": {"dark": (48, 36, 30), "brown": (92, 60, 38), "grey": (132, 126, 120)},
+    "background": {
+        "a blue studio wall with soft lights": (44, 74, 128),
+        "a warm evening street": (150, 86, 48),
+        "a green garden": (58, 104, 54),
+    },
+    "hat": {"red": (168, 34, 38), "navy": (34, 46, 92), "mustard": (196, 148, 40)},
+    "make-up": {"red": (186, 24, 48), "plum": (122, 30, 96), "coral": (226, 88, 70)},
+    "light": {"warm": (255, 196, 130), "cool": (150, 196, 255)},
+}
 
 EDITS: dict[str, Edit] = {
-    "hair": Edit(
-        "make the hair {}",
-        {
-            "copper red": (178, 62, 24),
-            "blue": (44, 78, 190),
-            "pink": (226, 96, 150),
-            "green": (50, 130, 70),
-            "violet": (118, 60, 170),
-        },
-        _hair,
-    ),
-    "glasses": Edit(
-        "add glasses with {} frames", {"black": (22, 20, 22), "red": (168, 28, 34), "gold": (176, 136, 54)}, _glasses
-    ),
-    "clothes": Edit(
-        "make the clothes {}",
-        {"blue": (40, 84, 176), "green": (44, 128, 72), "purple": (116, 52, 150), "yellow": (214, 172, 44)},
-        _clothes,
-    ),
-    "beard": Edit("give the person a {} beard", {"dark": (48, 36, 30), "brown": (92, 60, 38), "grey": (132, 126, 120)}, _beard),
-    "background": Edit(
-        "place the person in front of {}",
-        {
-            "a blue studio wall with soft lights": (44, 74, 128),
-            "a warm evening street": (150, 86, 48),
-            "a green garden": (58, 104, 54),
-        },
-        _background,
-    ),
-    "hat": Edit(
-        "put a {} woollen hat on the person", {"red": (168, 34, 38), "navy": (34, 46, 92), "mustard": (196, 148, 40)}, _beanie
-    ),
-    "make-up": Edit("add {} make-up", {"red": (186, 24, 48), "plum": (122, 30, 96), "coral": (226, 88, 70)}, _make_up),
-    "light": Edit("light the scene with {} light from one side", {"warm": (255, 196, 130), "cool": (150, 196, 255)}, _light),
+    "hair": Edit("make the hair {}", SHADES["hair"], _hair),
+    "glasses": Edit("add glasses with {} frames", SHADES["glasses"], _glasses),
+    "clothes": Edit("make the clothes {}", SHADES["clothes"], _clothes),
+    "beard": Edit("give the person a {} beard", SHADES["beard"], _beard),
+    "background": Edit("place the person in front of {}", SHADES["background"], _background),
+    "hat": Edit("put a {} woollen hat on the person", SHADES["hat"], _beanie),
+    "make-up": Edit("add {} make-up", SHADES["make-up"], _make_up),
+    "light": Edit("light the scene with {} light from one side", SHADES["light"], _light),
 }

@@ -10,16 +10,30 @@ import cv2
 import numpy as np
 
 from synclora.pairs.puppet import landmarks as lm
-from synclora.pairs.puppet.fields import Array, Picture, fill, invert, pixel_grid, polygon, smoothstep
+from synclora.pairs.puppet.fields import invert
 from synclora.pairs.puppet.portrait import Portrait
+from synclora.pairs.puppet.raster import (
+    Array,
+    Picture,
+    blur,
+    fill,
+    floats,
+    grown,
+    pixel_grid,
+    polygon,
+    sample,
+    smoothstep,
+    stroke,
+    to_bytes,
+)
 from synclora.pairs.puppet.slit import Motion, Slit, build_slit, heal
 
 GAZE_REACH = 0.18
 """Largest shift of an iris over the eye's width: half an iris (0.39 of the width) then still leaves some white at the corner."""
 
 BULGE = 0.25
-"""Darkness of the cornea's bulge on a shut lid. Without it MediaPipe guesses an iris anywhere and the gaze cue jumps at each blink
-(r .83 to .97 on one portrait); at 0.5 the shadow itself is read as an eye half open."""
+"""Darkness of the cornea's bulge on a shut lid. Without it MediaPipe guesses an iris anywhere and the gaze cue jumps at each
+blink (r .80 to .98 on one portrait); at 0.5 the shadow itself is read as an eye half open."""
 
 MOUTH_REACH = 0.35
 """Inner-lip gap over mouth width at speech = 1, beyond which a still jaw line looks wrong."""
@@ -70,12 +84,12 @@ class Eye:
         """Take one picture of the eye apart."""
         patch = np.ascontiguousarray(picture[self.slit.place])
         seen = self.slit.opening(np.zeros(1, np.float32), 0.0)
-        wide = cv2.dilate(seen, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-        with_lashes = cv2.dilate(seen, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 7)))
+        wide = grown(seen, 3, 3)
+        with_lashes = grown(seen, 5, 7)
         lash = np.percentile(patch[with_lashes > 0.5], 12, axis=0).astype(np.float32)
         light = float(np.percentile(patch[seen > 0.5].mean(axis=-1), 88))
         ball = self._eyeball(patch, self.slit.opening(np.zeros(1, np.float32), 0.8))
-        return EyeLayers(heal(patch, wide), heal(patch, cv2.GaussianBlur(with_lashes, (0, 0), 0.8)), ball, lash, light)
+        return EyeLayers(heal(patch, wide), heal(patch, blur(with_lashes, 0.8)), ball, lash, light)
 
     def _eyeball(self, patch: Picture, seen: Array) -> Picture:
         """The iris is round: what a lid covers is taken from the same distance to its centre elsewhere."""
@@ -98,17 +112,17 @@ class Eye:
         disc = smoothstep((radius * 1.02 - distance) / (0.2 * radius))[..., None]
         guessed = outside * (1 - disc) + profile[ring].astype(np.float32) * disc
         whole = colours * known[..., None] + guessed * (1 - known[..., None])
-        return np.clip(whole, 0, 255).astype(np.uint8)
+        return to_bytes(whole)
 
     def draw(self, canvas: Picture, layers: "EyeLayers", closure: float, gaze: float) -> None:
         """Draw the eye into the canvas (size, size, 4)."""
         shift = np.zeros((*self.follow.shape, 2), np.float32)
         shift[..., 0] = self.follow * (gaze * self.reach)
         at = invert(shift, pixel_grid(*self.follow.shape))
-        looking = cv2.remap(layers.ball, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        looking = sample(layers.ball, at)
         amounts = np.asarray([closure], dtype=np.float32)
-        closing = float(smoothstep(np.float32(closure / 0.4)))
-        skin = cv2.addWeighted(layers.lid, closing, layers.skin, 1 - closing, 0) if closing > 0 else layers.skin
+        closing = float(smoothstep(closure / 0.4))
+        skin = to_bytes(cv2.addWeighted(layers.lid, closing, layers.skin, 1 - closing, 0)) if closing > 0 else layers.skin
         place = canvas[self.slit.place]
         drawn = self.slit.draw(skin, looking, amounts)
         if closing > 0:
@@ -120,9 +134,9 @@ class Eye:
         """The dark rim of the upper lid, which healing took away."""
         line = np.zeros(self.follow.shape, np.uint8)
         upper = self.slit.edges(amounts)[0]
-        cv2.polylines(line, [np.round(upper * 16).astype(np.int32)], False, 255, self.rim, cv2.LINE_AA, 4)
-        cover = (cv2.GaussianBlur(line, (0, 0), 0.7).astype(np.float32) * (strength / 255))[..., None]
-        return (drawn * (1 - cover) + colour * cover).astype(np.uint8)
+        stroke(line, upper, self.rim)
+        cover = (blur(line, 0.7) * (strength / 255))[..., None]
+        return to_bytes(drawn * (1 - cover) + colour * cover)
 
     def _bulge(self, drawn: Picture, amounts: Array, gaze: float, closure: float) -> Picture:
         """The cornea's bulge under the lid: shading that still tells where a shut eye looks."""
@@ -132,7 +146,7 @@ class Eye:
         y = float(np.interp(x, upper[:, 0], upper[:, 1])) - 0.35 * radius
         away = (self.grid - (x, y)) / (radius * 0.8, radius * 0.6)
         dark = 1 - BULGE * closure * np.exp(-(away**2).sum(axis=-1)).astype(np.float32)
-        return (drawn * dark[..., None]).astype(np.uint8)
+        return to_bytes(drawn * dark[..., None])
 
     @cached_property
     def grid(self) -> Array:
@@ -204,7 +218,7 @@ class Mouth:
                 )
             )
         motions.append(_rounding(upper, lower, outer_up, outer_low, nose, chin, jaw, width))
-        neck = jaw[9:12] + (0, 0.32 * portrait.face_height)
+        neck = jaw[9:12] + np.asarray([0, 0.32 * portrait.face_height], np.float32)
         box = _box([outer_up, nose, jaw[2:-2], neck], 6.0, portrait.size)
         slit = build_slit(
             box, upper, lower, np.concatenate([outer_up, nose]), np.concatenate([outer_low, chin, jaw]), motions, 8.0
@@ -223,7 +237,7 @@ class Mouth:
         inside = self._painted(float(np.clip(light / 165, 0.45, 1.0)))
         if self.own_teeth:
             inner = cv2.erode(opening, np.ones((3, 3), np.uint8))  # the last pixel is lip
-            own = smoothstep((cv2.GaussianBlur(inner, (0, 0), 1.0) - 0.3) / 0.6)[..., None]
+            own = smoothstep((blur(inner, 1.0) - 0.3) / 0.6)[..., None]
             inside[..., :3] = inside[..., :3] * (1 - own) + patch[..., :3] * own
         return skin, inside.astype(np.uint8)
 
@@ -247,7 +261,7 @@ class Mouth:
             tone = np.asarray((214, 200, 184), np.float32) * light * (1 - 1.6 * across[..., None] ** 2) * gaps[..., None]
             inside[..., :3] = inside[..., :3] * (1 - row[..., None]) + tone * row[..., None]
         inside[..., 3] = 255
-        return np.clip(cv2.GaussianBlur(inside, (0, 0), 0.7), 0, 255)
+        return np.clip(blur(inside, 0.7), 0, 255)
 
     def draw(self, canvas: Picture, layers: tuple[Picture, Picture], opening: float, rounding: float) -> None:
         """Draw mouth and jaw into the canvas (size, size, 4)."""
@@ -278,11 +292,11 @@ def _drop(upper: Array, lower: Array) -> Array:
     """How far each point of the upper edge is above the lower edge, both read at the upper point's place along it."""
     gap = np.interp(upper[:, 0], lower[:, 0], lower[:, 1]) - upper[:, 1]
     gap[[0, -1]] = 0
-    return np.maximum(gap, 0).astype(np.float32)
+    return floats(np.maximum(gap, 0))
 
 
 def _vertical(amount: Array) -> Array:
-    return np.stack([np.zeros_like(amount), amount], axis=1).astype(np.float32)
+    return floats(np.stack([np.zeros_like(amount), amount], axis=1))
 
 
 def _box(parts: list[Array], pad: float, size: int) -> tuple[int, int, int, int]:

@@ -6,12 +6,12 @@ From the chin down to the shoulders the head's motion fades into the body's.
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from synclora.pairs.puppet import landmarks as lm
-from synclora.pairs.puppet.fields import Array, invert, pixel_grid, smoothstep, spread
+from synclora.pairs.puppet.fields import invert, spread
 from synclora.pairs.puppet.portrait import Portrait
+from synclora.pairs.puppet.raster import Array, blur, floats, pixel_grid, resized, smoothstep
 from synclora.pairs.puppet.script import LEAN
 
 STEP = 4
@@ -57,11 +57,11 @@ class Head:
         points = np.concatenate([face[:, :2], *ring, border]).astype(np.float32)
         values = np.concatenate([depth, np.zeros(len(points) - len(depth))])[:, None].astype(np.float32)
         dense = spread(points, values, size, size, STEP)[..., 0]
-        dense = cv2.GaussianBlur(np.maximum(dense, 0), (0, 0), 0.03 * width)
+        dense = blur(np.maximum(dense, 0), 0.03 * width)
         grid = pixel_grid(size, size, STEP)
         chin_y = float(portrait.points[lm.CHIN, 1])
         weight = 1 - smoothstep((grid[..., 1] - chin_y + 0.05 * height) / (0.55 * height))
-        coarse = cv2.resize(dense, weight.shape[::-1], interpolation=cv2.INTER_AREA)
+        coarse = resized(dense, weight.shape[1], weight.shape[0])
         neck = np.asarray([middle[0], chin_y + 0.15 * height], np.float32)
         return cls(coarse, weight, ears[:2].copy(), neck, np.asarray([size / 2, size * 1.25], np.float32), size, width)
 
@@ -71,8 +71,7 @@ class Head:
         still = _turned(grid, self.foot, -sway * LEAN)
         moves = (self._moved(grid, yaw, pitch, roll) - grid) * self.weight[..., None]
         came = invert(moves.astype(np.float32), still, step=STEP, rounds=5)
-        smooth = cv2.resize(came - grid, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(smooth + pixel_grid(self.size, self.size), dtype=np.float32)
+        return resized(came - grid, self.size, self.size) + pixel_grid(self.size, self.size)
 
     def _moved(self, places: Array, yaw: float, pitch: float, roll: float) -> Array:
         """Where a rigid head would carry each place."""
@@ -90,10 +89,10 @@ def _turned(places: Array, pivot: Array, angle: float) -> Array:
     """Places rotated in the picture; a positive angle turns clockwise as seen."""
     c, s = np.cos(angle), np.sin(angle)
     x, y = places[..., 0] - pivot[0], places[..., 1] - pivot[1]
-    return np.stack([c * x - s * y + pivot[0], s * x + c * y + pivot[1]], axis=-1).astype(np.float32)
+    return floats(np.stack([c * x - s * y + pivot[0], s * x + c * y + pivot[1]], axis=-1))
 
 
 def _border(size: int) -> Array:
     along = np.linspace(0, size - 1, 12)
     zero, end = np.zeros(12), np.full(12, size - 1.0)
-    return np.concatenate([np.stack(s, 1) for s in ((along, zero), (along, end), (zero, along), (end, along))]).astype(np.float32)
+    return floats(np.concatenate([np.stack(s, 1) for s in ((along, zero), (along, end), (zero, along), (end, along))]))

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from synclora.errors import MediaError, Reason
 from synclora.media.images import read_picture
 from synclora.pairs.puppet import landmarks as lm
-from synclora.pairs.puppet.fields import Array, Picture, polygon, smoothstep
+from synclora.pairs.puppet.raster import Array, Picture, blur, floats, polygon, resized, smoothstep, to_bytes
 
 FACE_SHARE = 0.40
 """Width of the face over the crop's: the smallest at which irises stay measurable at 320 pixels, with shoulders in view."""
@@ -75,15 +76,17 @@ def find_face(picture: Picture) -> Array:
     import mediapipe
 
     with mediapipe.solutions.face_mesh.FaceMesh(
-        static_image_mode=True, refine_landmarks=True, max_num_faces=2, min_detection_confidence=0.3
+        static_image_mode=True, refine_landmarks=True, max_num_faces=2, min_detection_confidence=0.5
     ) as mesh:
         faces = mesh.process(picture).multi_face_landmarks or []
     if not faces:
         raise MediaError(Reason.NO_FACE, "no face found in the portrait; use a frontal picture of one person")
-    if len(faces) > 1:
-        raise MediaError(Reason.TWO_FACES, "more than one face in the portrait; crop it to one person")
     height, width = picture.shape[:2]
-    return np.asarray([[p.x * width, p.y * height, p.z * width] for p in faces[0].landmark], dtype=np.float32)
+    found = [np.asarray([[p.x * width, p.y * height, p.z * width] for p in face.landmark], dtype=np.float32) for face in faces]
+    apart = [float(np.linalg.norm((other - found[0])[:, :2].mean(axis=0))) for other in found[1:]]
+    if apart and max(apart) > np.ptp(found[0][:, 0]):  # nearer, it is the same face found twice
+        raise MediaError(Reason.TWO_FACES, "more than one face in the portrait; crop it to one person")
+    return found[0]
 
 
 def find_person(picture: Picture) -> Array:
@@ -108,7 +111,7 @@ def load_portrait(path: Path | None, size: int) -> Portrait:
     scale = size / side
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     patch = picture[top : top + side, left : left + side]
-    crop: Picture = cv2.resize(patch, (size, size), interpolation=method)
+    crop = to_bytes(resized(patch, size, size, method))
     points = find_face(crop)  # again at the size that is drawn: half a pixel matters to a lid
     if min(_width(points, 33, 133), _width(points, 362, 263)) < EYE_WIDTH_MIN * size / 320:
         raise MediaError(Reason.NO_FACE, "the face is turned too far to be animated; use a frontal portrait")
@@ -120,7 +123,7 @@ def default_picture() -> Picture:
     """The astronaut Eileen Collins (NASA, public domain), from scikit-image's wheel."""
     from skimage.data import astronaut
 
-    return np.ascontiguousarray(astronaut(), dtype=np.uint8)
+    return np.ascontiguousarray(astronaut(), dtype=np.uint8)  # type: ignore[no-untyped-call]
 
 
 def _crop_box(points: Array, width: int, height: int) -> tuple[int, int, int]:
@@ -162,17 +165,30 @@ def _with_masks(portrait: Portrait) -> Portrait:
     ear_y = float(portrait.points[list(lm.EARS), 1].mean())
     above = smoothstep((ear_y + 0.15 * portrait.face_height - ys) / (0.2 * portrait.face_height))
     core = polygon(portrait.at(lm.OVAL) * 0.94 + 0.06 * centre, size, size, 2.0) * smoothstep((ys - brow + 6) / 8)
-    hair = matte * (1 - core) * smoothstep((hair_like / (hair_like + skin_like + 0.3 * clothes_like + 1e-3) - 0.5) / 0.3)
-    hair = hair * np.maximum(above, 0.9 * beside * smoothstep((hair_like - 0.25) / 0.3))
+    far = 1 - smoothstep(blur(oval, 0.1 * portrait.face_width) / 0.3)  # far above the forehead all is hair, bright strands too
+    share = hair_like / (hair_like + skin_like + 0.3 * clothes_like + 1e-3)
+    on_top = smoothstep((share - 0.45 * (1 - far)) / 0.3 + 0.6 * far) * above
+    hanging = (
+        beside * smoothstep((hair_like - 0.1) / 0.3) * smoothstep((hair_like / (hair_like + clothes_like + 1e-3) - 0.4) / 0.2)
+    )
+    hanging *= _reached(np.maximum(on_top, hanging) * matte > 0.4, on_top * matte > 0.4)  # not bare shoulders, which may be alike
+    hair = matte * (1 - core) * np.maximum(on_top, hanging)
     below = smoothstep((ys - chin_y - 0.06 * portrait.face_height) / (0.12 * portrait.face_height))
     bare = smoothstep((skin_like / (skin_like + clothes_like + 1e-3) - 0.45) / 0.2)
     clothes = matte * below * (1 - bare) * (1 - hair)
     skin = matte * np.maximum(oval, smoothstep((skin_like - 0.2) / 0.4) * (1 - clothes)) * (1 - hair)
-    soft = [cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0) for mask in (skin, hair, clothes)]
+    soft = [blur(mask, 1.0) for mask in (skin, hair, clothes)]
     return replace(portrait, skin=soft[0], hair=soft[1], clothes=soft[2])
 
 
-def _likeness(lab: Array, sample: np.ndarray) -> Array:
+def _reached(where: npt.NDArray[np.bool_], start: npt.NDArray[np.bool_]) -> Array:
+    """The parts of `where` that hang together with `start`, as a soft mask."""
+    _, labels = cv2.connectedComponents(where.astype(np.uint8))
+    wanted = np.setdiff1d(np.unique(labels[start & where]), [0])
+    return blur(np.isin(labels, wanted), 1.5)
+
+
+def _likeness(lab: Array, sample: npt.NDArray[np.bool_]) -> Array:
     """How like the sampled pixels' colours each pixel is: 1 alike, 0 unlike; 0 everywhere when the sample is too small."""
     if sample.sum() < 50:
         return np.zeros(lab.shape[:2], np.float32)
@@ -180,4 +196,4 @@ def _likeness(lab: Array, sample: np.ndarray) -> Array:
     middle = np.median(chosen, axis=0)
     width = np.maximum(np.median(np.abs(chosen - middle), axis=0) * 1.5, (14, 3.5, 3.5))
     distance = (((lab - middle) / width) ** 2).sum(axis=-1)
-    return np.exp(-distance / 8).astype(np.float32)
+    return floats(np.exp(-distance / 8))

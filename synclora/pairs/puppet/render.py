@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from synclora.pairs.puppet.face import Eye, EyeLayers, Mouth
-from synclora.pairs.puppet.fields import Array, Picture, fill
 from synclora.pairs.puppet.head import Head
 from synclora.pairs.puppet.portrait import Portrait
+from synclora.pairs.puppet.raster import Array, Picture, blur, fill, floats, grown, sample, to_bytes
 from synclora.pairs.puppet.script import Script
 
 
@@ -92,7 +92,7 @@ class Puppet:
             canvas[place][..., :3] = (canvas[place][..., :3] * (1 - cover) + colours).astype(np.uint8)
         pose = (float(a[index]) for a in (script.yaw, script.pitch, script.roll, script.sway))
         at = self.head.source_of(*pose)
-        moved = cv2.remap(canvas, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+        moved = sample(canvas, at, cv2.BORDER_REFLECT_101)
         cover = moved[..., 3].astype(np.float32) * np.float32(1 / 255)
         return np.asarray(cv2.blendLinear(moved[..., :3], layers.scene, cover, 1 - cover), dtype=np.uint8)
 
@@ -100,18 +100,17 @@ class Puppet:
 def _person(look: Look) -> Picture:
     """The person as RGBA; at the soft edge the colours are continued from inside, so no old background shows."""
     sure = np.clip((look.matte - 0.6) / 0.35, 0, 1)
-    inside = fill(look.picture.astype(np.float32), sure)
+    inside = fill(floats(look.picture), sure)
     own = np.clip(look.matte * 1.2, 0, 1)[..., None]
     colours = look.picture * own + inside * (1 - own)
     rgba = np.concatenate([colours, 255 * look.matte[..., None]], axis=-1)
-    return np.clip(rgba + 0.5, 0, 255).astype(np.uint8)
+    return to_bytes(rgba)
 
 
 def _scene(look: Look) -> Picture:
     """The picture without the person, continued from around them."""
-    wide = cv2.dilate((look.matte > 0.03).astype(np.uint8), np.ones((7, 7), np.uint8))
-    known = 1 - cv2.GaussianBlur(wide.astype(np.float32), (0, 0), 1.5)
-    return np.clip(fill(look.picture.astype(np.float32), known), 0, 255).astype(np.uint8)
+    known = 1 - blur(grown(look.matte > 0.03, 7, 7), 1.5)
+    return to_bytes(fill(floats(look.picture), known))
 
 
 def _worn(look: Look) -> tuple[tuple[slice, slice], Array, Array] | None:

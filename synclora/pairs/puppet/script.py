@@ -4,6 +4,7 @@ script = Script.random(seed=7, frames=56, fps=25)
 script.tracks()["blink"]      # the curve that a measurement of the rendered video should follow
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -64,6 +65,12 @@ class Script:
             sway=_wander(rng, frames, fps, 1.3),
         )
 
+    @classmethod
+    def of(cls, frames: int, **tracks: Sequence[float]) -> "Script":
+        """A script that rests except for the given tracks."""
+        rest = {f.name: np.zeros(frames, np.float32) for f in fields(cls)}
+        return cls(**{**rest, **{name: np.asarray(track, np.float32) for name, track in tracks.items()}})
+
     def taken(self, at: npt.NDArray[np.float64]) -> "Script":
         """The script read at other moments (frames, fractions allowed; beyond an end it is mirrored)."""
         last = len(self) - 1
@@ -101,7 +108,7 @@ def _eased(at: npt.NDArray[np.float64], knots: npt.NDArray[np.float64], heights:
     cell = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(knots) - 2)
     t = np.clip((at - knots[cell]) / (knots[cell + 1] - knots[cell]), 0, 1)
     ease = t * t * (3 - 2 * t)
-    return (heights[cell] + (heights[cell + 1] - heights[cell]) * ease).astype(np.float32)
+    return np.asarray(heights[cell] + (heights[cell + 1] - heights[cell]) * ease, dtype=np.float32)
 
 
 def _syllables(rng: np.random.Generator, frames: int, fps: float) -> Track:

@@ -6,10 +6,10 @@ edges shows the interior layer. Everything that does not change from frame to fr
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from synclora.pairs.puppet.fields import Array, Picture, fade_border, fill, invert, pixel_grid, polygon, spread
+from synclora.pairs.puppet.fields import fade_border, invert, spread
+from synclora.pairs.puppet.raster import Array, Picture, blur, fill, floats, pixel_grid, polygon, sample, to_bytes
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class Slit:
         is_above = polygon(line, self.height, self.width, 0.5)[..., None]
         at_above, at_below = (invert(moves[side], grid, rounds=3) for side in (0, 1))
         at = (at_above * is_above + at_below * (1 - is_above)).astype(np.float32)
-        moved = cv2.remap(skin, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        moved = sample(skin, at)
         shown = self.opening(amounts)
-        depth = cv2.GaussianBlur(shown, (0, 0), 2.0)
+        depth = blur(shown, 2.0)
         return _mix(moved, interior, shown, 0.72 + 0.28 * depth)
 
 
@@ -96,7 +96,7 @@ def _mix(skin: Picture, interior: Picture, shown: Array, shade: Array) -> Pictur
     weight = shown[..., None]
     mixed = skin * (1 - weight) + interior * (weight * shade[..., None])
     mixed[..., 3:] = skin[..., 3:]
-    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+    return to_bytes(mixed)
 
 
 def build_slit(
@@ -136,12 +136,11 @@ def build_slit(
 def _frame(height: int, width: int) -> Array:
     """Points along the border of a patch, where nothing moves."""
     xs, ys = np.linspace(0, width - 1, 9), np.linspace(0, height - 1, 9)
-    sides = [np.stack([xs, np.full(9, y)], 1) for y in (0, height - 1)] + [
-        np.stack([np.full(9, x), ys], 1) for x in (0, width - 1)
-    ]
-    return np.concatenate(sides).astype(np.float32)
+    rows = [np.stack([xs, np.full(9, y)], 1) for y in (0, height - 1)]
+    columns = [np.stack([np.full(9, x), ys], 1) for x in (0, width - 1)]
+    return floats(np.concatenate(rows + columns))
 
 
 def heal(patch: Picture, opening: Array) -> Picture:
     """The patch with its opening covered by the skin around it."""
-    return np.clip(fill(patch.astype(np.float32), 1 - opening), 0, 255).astype(np.uint8)
+    return to_bytes(fill(floats(patch), 1 - opening))

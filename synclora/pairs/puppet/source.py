@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import repeat
@@ -24,8 +24,9 @@ from synclora.media.encode import write_video
 from synclora.pairs.base import Pair, View
 from synclora.pairs.puppet.defects import NO_FACE, apply_defect, failing_cues
 from synclora.pairs.puppet.edits import EDITS
-from synclora.pairs.puppet.fields import Picture
 from synclora.pairs.puppet.portrait import default_picture, load_portrait
+from synclora.pairs.puppet.probe import check_puppet
+from synclora.pairs.puppet.raster import Picture
 from synclora.pairs.puppet.render import Layers, Look, Puppet
 from synclora.pairs.puppet.script import Script
 from synclora.pairs.puppet.settings import PuppetSettings
@@ -60,7 +61,7 @@ class Plan:
 class PuppetPairs:
     """Pairs made by animating portraits. Plain values only: it travels to workers as it is."""
 
-    settings: PuppetSettings = PuppetSettings()
+    settings: PuppetSettings = field(default_factory=PuppetSettings)
 
     def rows(self) -> list[Pair]:
         """All pairs; nothing is drawn and no portrait is opened.
@@ -112,7 +113,7 @@ class PuppetPairs:
     def _row(self, index: int, plan: Plan) -> Pair:
         source, edited = self._scripts(plan)
         truth = {
-            **{key: value for key, value in asdict(plan).items()},
+            **asdict(plan),
             "expected": "kept" if plan.defect is None else "rejected",
             "failing": ["speech", "blink", "gaze", "pose"] if plan.defect == NO_FACE else failing_cues(source, edited),
         }
@@ -203,9 +204,7 @@ def _portraits(faces: Path | None) -> list[str]:
     if faces is None:
         return [DEFAULT_PORTRAIT]
     if not faces.is_dir():
-        raise SyncLoraError(
-            f"faces folder {faces}: no such folder; give a folder of portraits, or leave it out for the embedded one"
-        )
+        raise SyncLoraError(f"faces folder {faces}: no such folder; give one of portraits, or none for the embedded one")
     names = sorted(path.name for path in faces.iterdir() if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
     if not names:
         raise SyncLoraError(f"faces folder {faces}: no picture in it; put portraits there ({', '.join(PICTURE_ENDINGS)})")
@@ -224,4 +223,7 @@ def _digest(path: Path | None) -> str:
 
 @lru_cache(maxsize=8)
 def _puppet(path: Path | None, size: int) -> Puppet:
-    return Puppet.of(load_portrait(path, size))
+    portrait = load_portrait(path, size)
+    puppet = Puppet.of(portrait)
+    check_puppet(portrait, puppet)
+    return puppet

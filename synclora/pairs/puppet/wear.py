@@ -4,8 +4,20 @@ import cv2
 import numpy as np
 
 from synclora.pairs.puppet import landmarks as lm
-from synclora.pairs.puppet.fields import Array, Picture, pixel_grid, smoothstep
 from synclora.pairs.puppet.portrait import Portrait
+from synclora.pairs.puppet.raster import (
+    Array,
+    Picture,
+    blur,
+    floats,
+    grown,
+    pixel_grid,
+    polygon,
+    resized,
+    smoothstep,
+    stroke,
+    to_bytes,
+)
 
 FINER = 4
 """Glasses are drawn at four times the size and scaled down: thin lines need smooth edges."""
@@ -37,13 +49,11 @@ def draw_glasses(portrait: Portrait, colour: tuple[int, int, int], is_round: boo
     middle = (rims[0] + rims[1]) / 2 - 0.03 * unit * down
     curve = [(1 - t) ** 2 * rims[0] + 2 * t * (1 - t) * middle + t**2 * rims[1] for t in np.linspace(0, 1, 9)]
     _line(cover, curve, thick)
-    small = (portrait.size, portrait.size)
-    frame = cv2.resize(cover, small, interpolation=cv2.INTER_AREA).astype(np.float32)
-    lens = cv2.resize(glass, small, interpolation=cv2.INTER_AREA).astype(np.float32)
+    frame, lens = (resized(drawn, portrait.size, portrait.size, cv2.INTER_AREA) for drawn in (cover, glass))
     alpha = np.maximum(frame * 0.95, lens * 0.05)
     share = (frame / np.maximum(alpha, 1)).clip(0, 1)[..., None]
     colours = np.asarray(colour, np.float32) * share + 255 * (1 - share)
-    return np.concatenate([colours, alpha[..., None]], axis=-1).astype(np.uint8)
+    return to_bytes(np.concatenate([colours, alpha[..., None]], axis=-1))
 
 
 def _lens(canvas: Picture, centre: Array, half: tuple[float, float], angle: float, is_round: bool, thick: int) -> None:
@@ -52,15 +62,15 @@ def _lens(canvas: Picture, centre: Array, half: tuple[float, float], angle: floa
     x = half[0] * np.sign(np.cos(turn)) * np.abs(np.cos(turn)) ** (2 / power)
     y = half[1] * np.sign(np.sin(turn)) * np.abs(np.sin(turn)) ** (2 / power)
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    outline = np.round(np.stack([c * x - s * y, s * x + c * y], axis=1) + centre).astype(np.int32)
+    outline = floats(np.stack([c * x - s * y, s * x + c * y], axis=1) + centre)
     if thick < 0:
-        cv2.fillPoly(canvas, [outline], 255, cv2.LINE_AA)
+        canvas[polygon(outline, canvas.shape[0], canvas.shape[1], 0) > 0.5] = 255
     else:
-        cv2.polylines(canvas, [outline], True, 255, thick, cv2.LINE_AA)
+        stroke(canvas, outline, thick, closed=True)
 
 
 def _line(canvas: Picture, points: list[Array], thick: int) -> None:
-    cv2.polylines(canvas, [np.round(np.asarray(points)).astype(np.int32)], False, 255, thick, cv2.LINE_AA)
+    stroke(canvas, floats(points), thick)
 
 
 def draw_beanie(portrait: Portrait, colour: tuple[int, int, int], rng: np.random.Generator) -> tuple[Picture, Array]:
@@ -77,23 +87,20 @@ def draw_beanie(portrait: Portrait, colour: tuple[int, int, int], rng: np.random
     height = (grid - temples[0]) @ down - top_of_brows + 0.07 * unit  # 0 at the band's lower edge, negative above
     height = height - 0.12 * unit * np.minimum(across**2, 0.5)  # the band follows the round of the forehead
     dome = 1 - (across / 0.58) ** 2 - ((height + 0.02 * unit) / (0.72 * unit)) ** 2
-    hair = cv2.dilate(portrait.matte, np.ones((5, 5), np.uint8))
+    hair = grown(portrait.matte, 5, 5)
     body = np.maximum(smoothstep(dome.astype(np.float32) * 8), smoothstep((hair - 0.3) / 0.4))
-    cover = cv2.GaussianBlur((body * smoothstep((1.0 - height) / 2)).astype(np.float32), (0, 0), 0.8)
+    cover = blur(body * smoothstep((1.0 - height) / 2), 0.8)
     band = smoothstep((height + 0.2 * unit) / 2)
     ribs = np.cos(across * (2 * np.pi / 0.055) * (1 - 0.25 * across**2))
     rows = np.cos(height * (2 * np.pi / (0.05 * unit)))
     knit = 1 + 0.13 * ribs * (0.45 + 0.55 * band) + 0.05 * rows * (1 - band) + 0.03 * rng.normal(size=ribs.shape)
     edge = 1 - 0.28 * np.exp(-((height + 0.2 * unit) ** 2) / (0.012 * unit) ** 2)
-    inside = cv2.GaussianBlur(cover, (0, 0), 0.07 * unit)
+    inside = blur(cover, 0.07 * unit)
     round_light = (0.55 + 0.5 * inside) * (1.06 - 0.35 * across)
     shaded = np.asarray(colour, np.float32) * (knit * edge * round_light)[..., None]
-    lit = (
-        float(np.clip(np.median(portrait.picture[portrait.skin > 0.8].mean(axis=-1)) / 150, 0.5, 1.15))
-        if (portrait.skin > 0.8).any()
-        else 1.0
-    )
+    face = portrait.picture[portrait.skin > 0.8]
+    lit = float(np.clip(np.median(face.mean(axis=-1)) / 150, 0.5, 1.15)) if len(face) else 1.0
     below = smoothstep((height + 1) / 2) * np.exp(-np.maximum(height, 0) / (0.03 * unit)) * portrait.matte
     picture = portrait.picture * (1 - 0.4 * below[..., None])
     picture = picture * (1 - cover[..., None]) + np.clip(shaded * lit, 0, 255) * cover[..., None]
-    return np.clip(picture, 0, 255).astype(np.uint8), cover
+    return to_bytes(picture), cover
