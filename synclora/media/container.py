@@ -87,9 +87,11 @@ def declared_samples(file: BinaryIO, size: int) -> int:
 def boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Kind, first byte of the body and byte after the end of each box between two places of an MP4."""
     for _ in range(MAX_BOXES):
+        if start + 8 > end:  # a 64-bit length may point beyond what a seek can reach
+            return
         file.seek(start)
         head = file.read(16)
-        if start + 8 > end or len(head) < 8:
+        if len(head) < 8:
             return
         length, kind, body = struct.unpack(">I", head[:4])[0], head[4:8], start + 8
         if length == 1 and len(head) == 16:

@@ -18,6 +18,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from synclora.errors import MediaError, Reason
 from synclora.media.probe import VideoInfo
 from synclora.media.process import Child
 from synclora.media.settings import MediaLimits
@@ -126,8 +127,11 @@ class Frames(Iterator[Picture]):
             raise StopIteration
         if self._number != self._child.asked or not self._child.busy:
             raise RuntimeError("these frames were ended: the decoder was closed or asked for another video")
-        self._child.header()
+        _, length = self._child.header()
         picture = np.empty((self.height, self.width, 3), np.uint8)
+        if length != picture.nbytes:
+            self._child.kill()
+            raise MediaError(Reason.CRASHED, f"the decoder sent {length} bytes for a picture of {picture.nbytes}")
         self._child.fill(picture.data.cast("B"))
         self._left -= 1
         if not self._left:

@@ -59,6 +59,9 @@ class Child:
             MediaError: the reply is an error, late, or cut off by the child's death.
         """
         kind, length = wire.HEADER.unpack(self.payload(wire.HEADER.size))
+        if kind not in wire.KINDS or length > wire.MAX_PAYLOAD:
+            self.kill()
+            raise MediaError(Reason.CRASHED, "the decoder's reply made no sense")
         if kind == wire.ERROR:
             values = json.loads(self.payload(length))
             self.busy = False

@@ -73,11 +73,15 @@ class Video:
         codec = self._stream.codec_context
         codec.thread_count = 1  # parent and child share one core
         codec.options = {"err_detect": "explode"}  # a concealed frame would be judged as if it had been filmed
-        index = 0
+        index, kind = 0, ""
         try:
             for frame in self._container.decode(self._stream):
                 if index == len(shown) or frame.is_corrupt:
                     raise MediaError(Reason.BROKEN_MEDIA, f"frame {index} of {len(shown)} is damaged")
+                found = f"{frame.width}x{frame.height} {frame.format.name}"
+                kind = kind or found
+                if found != kind:
+                    raise MediaError(Reason.BROKEN_MEDIA, f"frame {index} of {len(shown)} is {found}, the first was {kind}")
                 yield frame, shown[index]
                 index += 1
         except av.error.MemoryError:

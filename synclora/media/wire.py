@@ -12,7 +12,9 @@ from typing import Any
 
 HEADER = struct.Struct("<cQ")
 INFO, FRAME, BLOB, DONE, ERROR = b"I", b"F", b"B", b"D", b"E"
+KINDS = frozenset((INFO, FRAME, BLOB, DONE, ERROR))
 
+MAX_PAYLOAD = 256 * 1024**2  # a 4096 x 4096 picture is 48 MiB; a decoder gone wrong must not fill the parent's memory
 PIPE_BYTES = 1024**2  # what Linux grants an ordinary user (pipe-max-size); holds a 640 x 480 frame, so the child works ahead
 _BATCH = 1000  # Linux takes at most 1024 pieces in one writev
 

@@ -48,6 +48,13 @@ def test_boxes_that_lie_about_their_length_end_the_walk(tmp_path):
         assert [kind for kind, _, _ in container.boxes(file, 0, path.stat().st_size)] == [b"ftyp"]
 
 
+def test_a_box_that_ends_beyond_the_world_ends_the_walk(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(struct.pack(">I4sQ", 1, b"mdat", 2**64 - 1) + bytes(100))
+    with path.open("rb") as file:
+        assert "mdat" in container.missing_end(file, "mov", path.stat().st_size)
+
+
 def test_folders_and_devices_are_not_opened(tmp_path):
     for path, reason in (
         (tmp_path, Reason.UNREADABLE),

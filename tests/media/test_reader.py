@@ -11,6 +11,7 @@ import pytest
 
 from synclora.errors import MediaError, Reason
 from synclora.media.decode import Decoder
+from synclora.media.reader import _hidden
 from synclora.media.settings import MediaLimits
 
 pytestmark = pytest.mark.timeout(30)
@@ -107,6 +108,23 @@ def test_damage_in_the_middle_names_the_frame(tmp_path, encode, decoder):
     error = refused(decoder, path)
     assert error.reason is Reason.BROKEN_MEDIA
     assert 0 < int(error.detail.split("frame ")[1].split(" of 30")[0]) < 30
+
+
+def test_a_picture_size_that_changes_on_the_way(tmp_path, encode, decoder):
+    path = tmp_path / "a.ts"
+    parts = [
+        encode(tmp_path / f"{width}.ts", size=(width, 64), pts=[start + 40 * k for k in range(12)])
+        for width, start in ((96, 0), (128, 480))
+    ]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    error = refused(decoder, path)
+    assert error.reason is Reason.BROKEN_MEDIA
+    assert "128x64 yuv420p, the first was 96x64 yuv420p" in error.detail
+
+
+def test_hidden_frames_of_vp8_are_not_counted():
+    assert [_hidden(av.Packet(first), "vp8") for first in (b"\x00", b"\x10", b"\x31")] == [True, False, False]
+    assert not _hidden(av.Packet(b"\x00"), "h264")
 
 
 def test_too_few_frames(tmp_path, encode, decoder):
