@@ -24,7 +24,7 @@ BT709 = 1  # H.273: primaries, transfer and matrix of HD video; untagged files a
 def write_video(
     path: str | Path,
     frames: Iterable[Picture],
-    fps: Fraction,
+    fps: Fraction | int,
     *,
     crf: int = 16,
     preset: str = "fast",
@@ -41,7 +41,7 @@ def write_video(
         frames: (height, width, 3) uint8 RGB, all of one size.
         fps: frame k is shown at k / fps seconds.
         crf: x264's constant quality; 16 is visually lossless, 23 its default.
-        preset: x264's effort; "fast" keeps one core at about 60 fps for 512 x 512.
+        preset: x264's effort; for 512 x 512 "fast" takes 7 ms a frame on one core, "veryfast" 3.5.
         audio_from: a video whose sound is laid under the frames; a silent one is no error.
         audio_start: seconds into that video at which the frames begin.
         decoder: reads the sound; without one, a decoder is started for this call.
@@ -61,7 +61,7 @@ def write_video(
         sound = _sound(audio_from, audio_start, decoder)
     scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        count = _encode(scratch, chain([first], stream_of_frames), fps, {"crf": str(crf), "preset": preset}, sound)
+        count = _encode(scratch, chain([first], stream_of_frames), Fraction(fps), {"crf": str(crf), "preset": preset}, sound)
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
