@@ -36,7 +36,10 @@ BULGE = 0.25
 blink (r .80 to .98 on one portrait); at 0.5 the shadow itself is read as an eye half open."""
 
 MOUTH_REACH = 0.35
-"""Inner-lip gap over mouth width at speech = 1, beyond which a still jaw line looks wrong."""
+"""Inner-lip gap over mouth width at speech = 1, beyond which the jaw looks dislocated."""
+
+SMILE_REACH = 0.43
+"""The same for a mouth that rests open: MediaPipe reads about two thirds of a gap below showing teeth."""
 
 TEETH_SHOWN = 0.06
 """Rest gap over mouth width above which the portrait's own teeth are kept as the interior."""
@@ -195,7 +198,8 @@ class Mouth:
         width = float(np.linalg.norm(outer_up[0] - outer_up[-1]))
         rest = _drop(upper, lower)
         along = np.linspace(-1, 1, len(upper))
-        part = MOUTH_REACH * width * np.clip(1 - along**2, 0, 1)
+        reach = SMILE_REACH if rest.max() > TEETH_SHOWN * width else MOUTH_REACH
+        part = reach * width * np.clip(1 - along**2, 0, 1)
         middle = len(upper) // 2
         share = np.asarray(lm.JAW_SHARE, np.float32)
         down = 0.8  # the jaw gives most of an opening, the upper lip the rest

@@ -13,10 +13,10 @@ from synclora.pairs.puppet.render import Look, Puppet
 from synclora.pairs.puppet.script import Script
 
 GAZE_MOVES = 0.12
-"""Least change of the gaze cue from one side to the other: a third of what is drawn; portraits that work show 0.2 and more."""
+"""Least change of the gaze cue from one side to the other: a third of what is drawn; portraits that work show 0.15 and more."""
 
-EYE_SHUTS = 0.6
-"""Largest eye aspect ratio of a shut eye over the open one; portraits that work show 0.5 and less."""
+EYE_SHUTS = 0.7
+"""Largest eye aspect ratio of a shut eye over the open one; portraits that work show 0.34 to 0.66, dark glasses 0.77."""
 
 MOUTH_MOVES = 0.1
 """Least change of the speech cue from shut to wide; portraits that work show 0.2 and more."""
