@@ -3,19 +3,19 @@
     with Landmarker(LandmarkSettings()) as landmarker:
         landmarks = landmarker.track(frames, fps=25.0)
 
-The second look is what makes noise measurable. The picture is mirrored, measured by a tracker of its own, and its landmarks are mirrored
-back: whatever the two looks disagree on is the tracker's error, not the person's movement. Pose is expensive, so its two looks
-take turns on the time line (look 0 at steps 0, 2, 4, …, look 1 at steps 1, 3, 5, …) and together cost one look.
+The second look is what makes noise measurable. The picture is mirrored, measured by a tracker of its own, and its landmarks are
+mirrored back: whatever the two looks disagree on is the tracker's error, not the person's movement. The face is cheap and looked at
+twice in every frame. The body is expensive, so its two looks take turns on the time line (look 0 at steps 0, 2, 4, …, look 1 at steps
+1, 3, 5, …) and together cost one.
 
-Shapes: t frames, k landmarks (478 face, 33 body), c coordinates: x and y in units of the picture's width and height, for the body also
-MediaPipe's visibility. NaN where nothing was found or looked at.
+Shapes: t frames, k landmarks (478 face, 33 body), c coordinates: x and y in units of the picture's width and height, for the body
+also MediaPipe's visibility. NaN where nothing was found or looked at.
 """
 
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from types import TracebackType
 from typing import Any
 
@@ -29,6 +29,7 @@ Picture = NDArray[np.uint8]
 
 FACE_POINTS = 478
 BODY_POINTS = 33
+_PERSON = 0.8  # the face detector's confidence: real faces had .85 and more, shirts and flames up to .75
 _NO_FACE = np.full((FACE_POINTS, 2), np.nan, np.float32)
 _NO_BODY = np.full((BODY_POINTS, 3), np.nan, np.float32)
 
@@ -57,7 +58,7 @@ class Landmarks:
 
     Attributes:
         face_tkc: (t, 478, 2), every frame.
-        face_again_tkc: (t, 478, 2), the mirror's look, on some frames only.
+        face_again_tkc: (t, 478, 2), the mirror's look, every frame.
         body_tkc: (2, t, 33, 3), the two looks, each on its own frames only; the third coordinate is visibility.
         body_look_t: (t,) int8, which of the two looks at the body was due on a frame, -1 for neither.
         second_face: width of a second face over the first one's, median over the frames that were counted; 0 if none. A detector
@@ -92,7 +93,7 @@ class Landmarker:
                 solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True, **confidence) for _look in range(2)
             ]
             self._bodies = [solutions.pose.Pose(model_complexity=1, **confidence) for _look in range(2)]
-            self._counter = solutions.face_detection.FaceDetection(model_selection=0, min_detection_confidence=0.6)
+            self._counter = solutions.face_detection.FaceDetection(model_selection=0, min_detection_confidence=_PERSON)
 
     def __enter__(self) -> "Landmarker":
         return self
@@ -123,17 +124,15 @@ class Landmarker:
 
     def _track(self, frames: Iterator[Picture], fps: float, expected: int) -> Landmarks:
         pose_step = max(1, round(self.settings.pose_step_s * fps))
-        retest_step = max(1, round(self.settings.face_retest_step_s * fps))
         count_step = max(1, (expected or round(4 * fps)) // self.settings.face_count_looks)
         face, face_again, body_a, body_b, looks = ([] for _ in range(5))  # type: ignore[var-annotated]
         second_faces, height, width = [], 0, 0
         for index, frame in enumerate(frames):
             height, width = frame.shape[:2]
             look = (index // pose_step) % 2 if index % pose_step == 0 else -1
-            retest = index % retest_step == 0
-            mirror = np.ascontiguousarray(frame[:, ::-1]) if retest or look == 1 else frame
+            mirror = np.ascontiguousarray(frame[:, ::-1])
             face.append(_face(self._faces[0], frame))
-            face_again.append(_unmirror(_face(self._faces[1], mirror), _FACE_ORDER) if retest else _NO_FACE)
+            face_again.append(_unmirror(_face(self._faces[1], mirror), _FACE_ORDER))
             body_a.append(_body(self._bodies[0], frame) if look == 0 else _NO_BODY)
             body_b.append(_unmirror(_body(self._bodies[1], mirror), _BODY_ORDER) if look == 1 else _NO_BODY)
             looks.append(look)
@@ -156,11 +155,6 @@ def still_face(picture: Picture) -> Floats | None:
         return None
     height, width = picture.shape[:2]
     return np.array([(p.x * width, p.y * height, p.z * width) for p in found[0].landmark], np.float32)
-
-
-def warm_up(landmarker: Landmarker, picture: Picture, frames: int) -> None:
-    """Run every graph once or more, so that the first video does not pay for lazy initialisation."""
-    landmarker.track(islice(iter(lambda: picture, None), frames), fps=25.0, expected=frames)
 
 
 def _face(graph: Any, frame: Picture) -> Floats:

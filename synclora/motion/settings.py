@@ -18,9 +18,6 @@ class LandmarkSettings(Settings):
     pose_step_s: float = Field(default=0.08, ge=0.0, le=0.5)
     """Seconds between two pose measurements, 0 for every frame: pose costs five times the face mesh, and arms move below 3 Hz."""
 
-    face_retest_step_s: float = Field(default=0.08, ge=0.0, le=0.5)
-    """Seconds between two second looks at the face (in the mirror), from which its measuring noise is read."""
-
     face_count_looks: int = Field(default=4, ge=1, le=32)
     """Frames, evenly spread, on which a face detector counts the people."""
 
@@ -57,11 +54,11 @@ class VerdictSettings(Settings):
     min_r_blink: float = 0.8
     min_r_pose: float = 0.7
     min_sync: float = 0.75
-    max_lag_frames: float = Field(default=0.75, ge=0.0)
+    max_lag_frames: float = Field(default=0.5, ge=0.0)
     max_local_lag_frames: float = Field(default=2.0, ge=0.0)
     max_gain: float = Field(default=3.0, ge=1.0)
 
-    min_edit: float = Field(default=0.001, ge=0.0)
+    min_edit: float = Field(default=0.0005, ge=0.0)
     max_misalignment: float = Field(default=0.35, ge=0.0)
 
     best: int = Field(default=0, ge=0)

@@ -1,0 +1,107 @@
+"""The kept pairs, ready for training.
+
+    OUT/kept/source/ID.mp4, OUT/kept/edited/ID.mp4      same size, same frames, constant rate, upright
+    OUT/metadata.jsonl                                  one line per pair, with the column names of both trainers
+
+A video that already is what training needs is linked or copied, byte for byte; halves of a side-by-side video, turned, uneven or longer ones
+are written anew from the same frames that were judged.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from synclora.curation.outdir import write_whole
+from synclora.errors import MediaError
+from synclora.media.decode import Decoder
+from synclora.media.encode import write_video
+from synclora.pairs.base import Half, View
+from synclora.pairs.manifest import Row
+
+_HALVES = ("source", "edited")
+NEEDED = ("pair_id", "verdict", "caption", "source", "source_half", "edited", "edited_half", "frames", "fps", "width", "height", "sync")
+"""Columns of the manifest that exporting reads."""
+
+
+def kept_paths(out: Path, pair_id: str) -> dict[str, Path]:
+    """Where the halves of a kept pair lie."""
+    return {half: out / "kept" / half / f"{pair_id}.mp4" for half in _HALVES}
+
+
+def export_pair(row: Row, out: Path, decoder: Decoder) -> None:
+    """Put one kept pair's videos in place; what is there already stays.
+
+    Raises:
+        MediaError: a video that was judged can no longer be read.
+        OSError: the disk is full; nothing half-written stays.
+    """
+    for half, target in kept_paths(out, row["pair_id"]).items():
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _export(View(row[half], _half(row[f"{half}_half"])), target, row["frames"], (row["width"], row["height"]), decoder)
+
+
+def _export(view: View, target: Path, frames: int, size: tuple[int, int], decoder: Decoder) -> None:
+    info = decoder.probe(view)
+    plain = info.container.startswith("mov") and not info.variable_rate and info.rotation == 0
+    if view.half == "whole" and plain and info.frames == frames and (info.width, info.height) == size:
+        scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            try:
+                os.link(view.path, scratch)
+            except OSError:
+                shutil.copyfile(view.path, scratch)
+            scratch.replace(target)
+        finally:
+            scratch.unlink(missing_ok=True)
+        return
+    pictures = decoder.frames(view, analysis=False)
+    with Decoder(decoder.limits) as sound:
+        write_video(target, islice(pictures, frames), info.fps, audio_from=view.path if info.has_audio else None, decoder=sound)
+
+
+def write_metadata(out: Path, rows: Iterable[Row]) -> int:
+    """Write `metadata.jsonl` for the kept among these rows and remove videos of pairs that are kept no more; returns how many are kept.
+
+    Columns: `video`, `reference_video`, `caption` as in the authors' data set, `media_path`, `reference_path` as the LTX trainers name the
+    same two; paths are relative to the file.
+    """
+    lines, names = [], set()
+    for row in rows:
+        if row["verdict"] != "kept":
+            continue
+        paths = {half: path.relative_to(out).as_posix() for half, path in kept_paths(out, row["pair_id"]).items()}
+        names.add(f"{row['pair_id']}.mp4")
+        line = {"video": paths["edited"], "reference_video": paths["source"], "caption": row["caption"]}
+        line |= {"media_path": paths["edited"], "reference_path": paths["source"], "pair_id": row["pair_id"]}
+        line |= {"frames": row["frames"], "fps": row["fps"], "sync": row["sync"]}
+        lines.append(json.dumps(line, ensure_ascii=False))
+    write_whole(out / "metadata.jsonl", "".join(f"{line}\n" for line in lines))
+    for path in _videos(out):
+        if path.name not in names:
+            path.unlink()
+    return len(lines)
+
+
+def export_all(rows: Iterable[Row], out: Path, decoder: Decoder) -> list[MediaError]:
+    """Export every kept row one after the other; returns what could not be exported."""
+    lost = []
+    for row in rows:
+        if row["verdict"] == "kept":
+            try:
+                export_pair(row, out, decoder)
+            except MediaError as error:
+                lost.append(error)
+    return lost
+
+
+def _videos(out: Path) -> Iterator[Path]:
+    for half in _HALVES:
+        yield from (out / "kept" / half).glob("*.mp4")
+
+
+def _half(name: str) -> Half:
+    return "left" if name == "left" else "right" if name == "right" else "whole"

@@ -1,0 +1,111 @@
+"""What a person sees of a run: progress while it lasts, a table when it ends."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from synclora.motion.verdict import Verdict
+from synclora.pairs.manifest import Row
+
+
+class Tally:
+    """Counts of a run. `inputs` always equals kept + rejected + quarantined, because both are counted where rows are written."""
+
+    def __init__(self) -> None:
+        self.verdicts: Counter[str] = Counter()
+        self.reasons: Counter[tuple[str, str]] = Counter()
+        self.scores: dict[str, float] = {}
+        self.frames = 0
+        self._ceilings: dict[int, float] = {}
+        self._begun: float | None = None
+        self._ended = 0.0
+
+    @property
+    def inputs(self) -> int:
+        """Rows counted."""
+        return sum(self.verdicts.values())
+
+    def counting(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Pass rows through, counting them; remembers the score of the kept ones."""
+        for row in rows:
+            self._count(row)
+            if row["verdict"] == Verdict.KEPT:
+                self.scores[row["pair_id"]] = row["sync"]
+            yield row
+
+    def recounting(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Count rows from the start again."""
+        self.verdicts.clear()
+        self.reasons.clear()
+        for row in rows:
+            self._count(row)
+            yield row
+
+    def measured(self, worker: int, frames: int, seconds: float, ceiling: float) -> None:
+        """Note what a worker did for one pair. The clock starts at the first measured pair's begin and ends with the last one."""
+        if not frames:
+            return
+        now = time.monotonic()
+        self._begun = now - seconds if self._begun is None else self._begun
+        self._ended = now
+        self.frames += frames
+        if ceiling:
+            self._ceilings[worker] = ceiling
+
+    def facts(self) -> dict[str, str]:
+        """Lines for the report and the closing table."""
+        facts = {"Inputs": f"{self.inputs} = " + " + ".join(f"{self.verdicts[verdict]} {verdict.value}" for verdict in Verdict)}
+        if self.frames and self._begun is not None:
+            rate = self.frames / max(1e-9, self._ended - self._begun)
+            ceiling = sum(self._ceilings.values())
+            facts["Measured"] = f"{self.frames} frames, {rate:.0f} per second"
+            if ceiling:
+                facts["Ceiling"] = f"{rate / ceiling:.0%} of {ceiling:.0f} per second, MediaPipe alone on these workers and frames"
+        else:
+            facts["Measured"] = "nothing: every video was measured before"
+        return facts
+
+    def _count(self, row: Row) -> None:
+        self.verdicts[row["verdict"]] += 1
+        if row["reason"]:
+            self.reasons[row["verdict"], row["reason"]] += 1
+
+
+def closing_table(tally: Tally, out: Path) -> Table:
+    """Items by verdict and reason, the rate, and where to look."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for verdict in Verdict:
+        table.add_row(verdict.value, str(tally.verdicts[verdict]), style="bold")
+        for (of, reason), count in sorted(tally.reasons.items(), key=lambda item: (-item[1], item[0])):
+            if of == verdict:
+                table.add_row(f"  {reason}", str(count))
+    for name, fact in tally.facts().items():
+        table.add_row(name.lower(), fact)
+    table.add_row("report", str(out / "report.html"))
+    return table
+
+
+@contextmanager
+def watched(console: Console, total: int) -> Iterator[Callable[[Iterable[Row]], Iterator[Row]]]:
+    """A progress line over rows as they pass; on a log instead of a terminal, one line for every tenth of the way."""
+    columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[verdicts]}"))
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("judging", total=total, verdicts="")
+
+        def watch(rows: Iterable[Row]) -> Iterator[Row]:
+            seen: Counter[str] = Counter()
+            for number, row in enumerate(rows, 1):
+                seen[row["verdict"]] += 1
+                verdicts = " ".join(f"{seen[verdict]} {verdict.value}" for verdict in Verdict)
+                progress.update(task, completed=number, verdicts=verdicts)
+                if not console.is_terminal and number * 10 // total > (number - 1) * 10 // total:
+                    console.print(f"judged {number} of {total}: {verdicts}")
+                yield row
+
+        yield watch

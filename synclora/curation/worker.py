@@ -1,0 +1,136 @@
+"""The worker: one pair in, one manifest row out. Built once per process; holds the decoder and MediaPipe's graphs.
+
+    worker = PairWorker(source, recipe, out, run="…")
+    result = worker.judge(pair)
+"""
+
+import math
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from synclora.curation.cores import claim_core
+from synclora.curation.recipe import CurateRecipe
+from synclora.curation.store import Attempts, MeasurementStore, pair_id, unread_pair_id, view_id
+from synclora.errors import MediaError
+from synclora.media.decode import Decoder, Picture
+from synclora.motion.landmarks import Landmarker
+from synclora.motion.measure import Measurement, measure
+from synclora.motion.verdict import Judgement, Verdict, judge
+from synclora.pairs.base import Pair, View
+from synclora.pairs.manifest import Row, manifest_row
+
+CEILING_FRAMES = 50
+"""Frames of a worker's first video that are tracked once more, from memory: the rate that MediaPipe alone reaches here."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a worker returns.
+
+    Attributes:
+        row: the manifest row.
+        frames: frames measured now (0 if all was in the store).
+        seconds: time spent measuring them, decoding included.
+        ceiling: frames per second of MediaPipe alone in this worker; 0 until it is known.
+    """
+
+    row: Row
+    frames: int
+    seconds: float
+    ceiling: float
+
+
+class PairWorker:
+    """Measures and judges pairs; nothing that a pair does to it goes beyond its own row."""
+
+    def __init__(self, recipe: CurateRecipe, out: Path, run: str) -> None:
+        if recipe.resources.pin:
+            claim_core()
+        self._recipe = recipe
+        self._fingerprint = recipe.result_fingerprint()
+        self._store = MeasurementStore(out / "measured")
+        self._attempts = Attempts(out / "attempts", run, recipe.faults.attempts)
+        self._decoder = Decoder(recipe.media)
+        self._landmarker: Landmarker | None = None
+        self._frames, self._seconds, self._ceiling = 0, 0.0, 0.0
+
+    def judge(self, pair: Pair) -> Result:
+        """Judge one pair, from the store where it can.
+
+        Raises:
+            OSError: the output folder cannot be written (a full disk): the run must stop.
+        """
+        self._frames, self._seconds = 0, 0.0
+        row = self._row(pair)
+        return Result(row, self._frames, self._seconds, self._ceiling)
+
+    def _row(self, pair: Pair) -> Row:
+        identity = unread_pair_id(pair)
+        try:
+            if pair.problem:
+                raise MediaError(pair.problem, pair.detail)
+            ids = self._view_id(pair.source), self._view_id(pair.edited)
+            identity = pair_id(*ids)
+            halves = self._both(pair, ids, identity)
+        except MediaError as error:
+            lost = Judgement(Verdict.QUARANTINED, error.reason, error.detail, None, math.nan, math.nan)
+            return manifest_row(identity, pair, lost, None, self._fingerprint)
+        return manifest_row(identity, pair, judge(*halves, self._recipe.verdict), halves, self._fingerprint)
+
+    def _both(self, pair: Pair, ids: tuple[str, str], identity: str) -> tuple[Measurement, Measurement]:
+        known = self._store.get(ids[0]), self._store.get(ids[1])
+        if known[0] and known[1]:
+            return known[0], known[1]
+        self._attempts.begin(identity)
+        try:
+            with _deadline(self._recipe.faults.seconds_per_pair):
+                return known[0] or self._measure(pair.source, ids[0]), known[1] or self._measure(pair.edited, ids[1])
+        finally:
+            self._attempts.end(identity)
+
+    def _view_id(self, view: View) -> str:
+        return view_id(view, self._recipe.measuring(), self._recipe.media.max_bytes)
+
+    def _measure(self, view: View, key: str) -> Measurement:
+        landmarker = self._landmarker = self._landmarker or Landmarker(self._recipe.landmarks)
+        started = time.perf_counter()
+        frames = self._decoder.frames(view)
+        info = frames.info
+        kept: list[Picture] = []
+        pictures = frames if self._ceiling else _kept(frames, kept, CEILING_FRAMES)
+        width = info.width if view.half == "whole" else info.width // 2
+        measurement = measure(landmarker, pictures, float(info.fps), size=(width, info.height), expected=info.frames)
+        self._store.put(key, measurement)
+        self._frames += measurement.frames
+        self._seconds += time.perf_counter() - started
+        if kept:
+            started = time.perf_counter()
+            landmarker.track(kept, float(info.fps), len(kept))
+            self._ceiling = len(kept) / (time.perf_counter() - started)
+        return measurement
+
+
+def _kept(frames: Iterable[Picture], kept: list[Picture], most: int) -> Iterator[Picture]:
+    stream = iter(frames)
+    for frame in islice(stream, most):
+        kept.append(frame)
+        yield frame
+    yield from stream
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """End this process if the block takes longer: native code that hangs cannot be interrupted otherwise. Its pair counts one attempt."""
+    timer = threading.Timer(seconds, os._exit, (75,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
