@@ -1,0 +1,181 @@
+"""What of a manifest is shown: counts and values of all rows, and the few rows that get a card.
+
+    survey = take(manifest, rule)            # light columns only, a row group at a time
+    picks = choose(survey, shown=4)          # row numbers
+    rows = fetch(manifest, picks.all)        # full rows, of the picks alone
+
+How near a pair is to the decision is its slack: of all checks, the smallest distance to the limit, as a share of the room between
+the limit and perfection. 1 is perfect, 0 stands on the limit, below 0 fails.
+"""
+
+import math
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from synclora.motion.settings import CUES, VerdictSettings
+from synclora.motion.verdict import Verdict
+from synclora.pairs.manifest import read_rows
+
+Row = dict[str, Any]
+
+SERIES = ("sync", *(f"sync_{cue}" for cue in CUES), "lag", "edit_strength")
+"""Columns that are drawn as histograms."""
+
+_COLUMNS = ["name", "verdict", "reason", "detail", *SERIES, "local_lag", "misalignment", "parts"]
+
+MAX_QUARANTINED = 200
+"""Rows of the table of quarantined inputs; more are counted, not listed."""
+
+
+class Light(NamedTuple):
+    """What choosing needs of a judged row. Fifty bytes each: 24,577 rows are no burden."""
+
+    at: int
+    verdict: str
+    reason: str
+    sync: float
+    slack: float
+
+
+class Listed(NamedTuple):
+    """A line of the table of quarantined inputs."""
+
+    name: str
+    reason: str
+    detail: str
+
+
+@dataclass
+class Survey:
+    """All rows at a glance."""
+
+    inputs: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    values: dict[tuple[str, str], "array[float]"] = field(default_factory=lambda: defaultdict(lambda: array("d")))
+    judged: list[Light] = field(default_factory=list)
+    quarantined: list[Listed] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Picks:
+    """Row numbers, each at most once."""
+
+    best: list[int]
+    borderline: list[int]
+    rejected: list[int]
+
+    @property
+    def all(self) -> list[int]:
+        """Every picked row."""
+        return [*self.best, *self.borderline, *self.rejected]
+
+
+def take(manifest: Path, rule: VerdictSettings | None) -> Survey:
+    """Read the light columns of every row.
+
+    Raises:
+        ManifestError: the file is missing, no Parquet, or of another version.
+    """
+    survey = Survey()
+    for index, row in enumerate(read_rows(manifest, _COLUMNS)):
+        verdict, reason = row["verdict"], row["reason"] or ""
+        survey.inputs += 1
+        survey.verdicts[verdict] += 1
+        if reason:
+            survey.reasons[verdict, reason] += 1
+        if verdict == Verdict.QUARANTINED:
+            if len(survey.quarantined) < MAX_QUARANTINED:
+                survey.quarantined.append(Listed(row["name"] or "", reason, row["detail"] or ""))
+            continue
+        sync = math.nan if row["sync"] is None else row["sync"]
+        survey.judged.append(Light(index, verdict, reason, sync, slack(row, rule)))
+        for name in SERIES:
+            if row[name] is not None:
+                survey.values[name, verdict].append(row[name])
+    return survey
+
+
+def slack(row: Row, rule: VerdictSettings | None) -> float:
+    """Smallest distance to a limit, as a share of the room above it; NaN for a pair that was never compared.
+
+    Without a rule only the score itself can be ranked: kept pairs by it, rejected ones by what it lacks.
+    """
+    if row["sync"] is None:
+        return math.nan
+    if rule is None:
+        return float(row["sync"]) if row["verdict"] == Verdict.KEPT else float(row["sync"]) - 1.0
+    return min(_slacks(row, rule))
+
+
+def _slacks(row: Row, rule: VerdictSettings) -> Iterator[float]:
+    yield _above(row["sync"], rule.min_sync)
+    for part in row["parts"]:
+        if part["evidence"]:
+            yield _above(part["r"], rule.min_r(part["cue"]))
+            yield _below(abs(math.log(max(part["gain"], 1e-6))), math.log(rule.max_gain))
+    yield _below(abs(row["lag"] or 0.0), rule.max_lag_frames)
+    yield _below(abs(row["local_lag"] or 0.0), rule.max_local_lag_frames)
+    yield _below(row["misalignment"] or 0.0, rule.max_misalignment)
+    if row["edit_strength"] is not None and row["edit_strength"] < rule.min_edit:
+        yield row["edit_strength"] / rule.min_edit - 1.0  # a strong edit is no better synchronised than a faint one
+
+
+def _above(value: float, limit: float) -> float:
+    return (value - limit) / max(1e-6, 1.0 - limit)
+
+
+def _below(value: float, limit: float) -> float:
+    return (limit - value) / max(1e-6, limit)
+
+
+def choose(survey: Survey, shown: int) -> Picks:
+    """The best by score; the borderline, half of them kept and half rejected, the nearest first; the rejected, by reasons."""
+    kept = [row for row in survey.judged if row.verdict == Verdict.KEPT]
+    rejected = [row for row in survey.judged if row.verdict == Verdict.REJECTED]
+    best = sorted(kept, key=lambda row: (-row.sync, row.at))[:shown]
+    left = [row for row in kept if row not in set(best)]
+    near_kept = sorted((row for row in left if row.slack == row.slack), key=lambda row: (row.slack, row.sync, row.at))
+    # A pair that only others outdid has slack to spare: it stands on the limit, the best of them first.
+    near_rejected = sorted(
+        (row for row in rejected if row.slack == row.slack), key=lambda row: (max(0.0, -row.slack), -row.sync, row.at)
+    )
+    half = max(shown // 2, shown - len(near_rejected))
+    borderline = near_kept[: max(half, 0)]
+    borderline += near_rejected[: shown - len(borderline)]
+    rest = [row for row in rejected if row not in set(borderline)]
+    return Picks(*([row.at for row in rows] for rows in (best, borderline, _spread(rest, shown))))
+
+
+def _spread(rows: Iterable[Light], shown: int) -> list[Light]:
+    """One of each reason in turn, frequent reasons first, the clearest case of each first."""
+    by_reason: dict[str, list[Light]] = defaultdict(list)
+    for row in rows:
+        by_reason[row.reason].append(row)
+    for group in by_reason.values():
+        group.sort(key=lambda row: (row.slack if row.slack == row.slack else -math.inf, row.at))
+    groups = sorted(by_reason.values(), key=lambda group: (-len(group), group[0].reason))
+    return [row for turn in zip_longest(*groups) for row in turn if row is not None][:shown]
+
+
+def fetch(manifest: Path, indices: Iterable[int]) -> dict[int, Row]:
+    """The full rows with these numbers; only row groups that hold one are read."""
+    wanted = sorted(set(indices))
+    rows: dict[int, Row] = {}
+    start = 0
+    with pq.ParquetFile(manifest) as file:
+        for group in range(file.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            here = [index for index in wanted if start <= index < stop]
+            if here:
+                table = file.read_row_group(group)
+                rows |= {index: table.slice(index - start, 1).to_pylist()[0] for index in here}
+            start = stop
+    return rows

@@ -1,0 +1,92 @@
+"""The report's words: what each reason, part and signal means to somebody who reads no code, and how numbers are written."""
+
+from synclora.errors import Reason
+
+EXPLANATIONS: dict[Reason, str] = {
+    Reason.MISSING: "A file named in the input does not exist.",
+    Reason.UNREADABLE: "The file is there, but may not be read.",
+    Reason.OUTSIDE_INPUT: "The file lies outside the input folder, or a link leads out of it.",
+    Reason.EMPTY_FILE: "The file has no bytes.",
+    Reason.UNKNOWN_CONTAINER: "The file is no video container that we open.",
+    Reason.BROKEN_MEDIA: "The video is damaged: decoding stopped before its end.",
+    Reason.NO_VIDEO_STREAM: "The file holds no moving picture, for example sound alone.",
+    Reason.TOO_MANY_STREAMS: "The file holds more streams than any camera writes.",
+    Reason.TOO_LARGE: "The file has more bytes than the limit.",
+    Reason.TOO_LONG: "The video has more seconds or frames than the limit.",
+    Reason.TOO_SHORT: "The video has too few frames to compare a movement.",
+    Reason.FRAME_RATE: "The frame rate is below or above what a performance needs.",
+    Reason.PICTURE_SIZE: "The picture is too small for a face, or too large to decode.",
+    Reason.TIMED_OUT: "The video did not finish in its time, on every try.",
+    Reason.CRASHED: "The worker died on this video, on every try.",
+    Reason.BAD_ROW: "The row of the input table cannot be used.",
+    Reason.MISSING_HALF: "Only one half of the pair was found.",
+    Reason.DUPLICATE: "Another input has the same name.",
+    Reason.LENGTH_MISMATCH: "The halves differ in length by more than can be trimmed.",
+    Reason.FPS_MISMATCH: "The halves have different frame rates.",
+    Reason.NO_FACE: "No face was found.",
+    Reason.TWO_FACES: "A second person is in the picture.",
+    Reason.FACE_LOST: "The face leaves the picture or is lost by the edit.",
+    Reason.NO_EVIDENCE: "Nothing moves beyond its measuring noise, so nothing can be compared.",
+    Reason.NO_EDIT: "The edited half is a copy of the source.",
+    Reason.MISALIGNED: "The first frames do not lie on each other: face or hands stand elsewhere.",
+    Reason.LATE: "The edited half moves too early or too late, in all or in part.",
+    Reason.SPEECH: "The mouths do not open together.",
+    Reason.GAZE: "The eyes do not look the same way together.",
+    Reason.BLINK: "The lids do not close together.",
+    Reason.POSE: "Head, shoulders or arms do not move together.",
+    Reason.SYNC: "Each cue passes, but their mean is too low.",
+    Reason.NOT_BEST: "The pair passes every check, but others score better.",
+}
+"""One plain sentence per reason."""
+
+PART_WORDS = {
+    "mouth": "mouth",
+    "iris": "iris",
+    "lids": "lids",
+    "head": "head",
+    "shoulders": "shoulders",
+    "left_arm": "left arm",
+    "right_arm": "right arm",
+}
+
+SIGNAL_WORDS = {
+    "speech": "lip gap over mouth width",
+    "gaze": "iris offset over eye width",
+    "blink": "closing of the lids",
+    "head_yaw": "head, turn",
+    "head_pitch": "head, nod",
+    "head_roll": "head, tilt",
+    "shoulders_roll": "shoulders, tilt",
+    "left_elbow": "left elbow, angle",
+    "left_wrist_x": "left wrist, sideways",
+    "left_wrist_y": "left wrist, height",
+    "right_elbow": "right elbow, angle",
+    "right_wrist_x": "right wrist, sideways",
+    "right_wrist_y": "right wrist, height",
+}
+
+DASH = "–"
+
+
+def explain(reason: str | None) -> str:
+    """The sentence for a reason of a row; "" for one that this version does not know."""
+    return EXPLANATIONS[Reason(reason)] if reason in set(Reason) else ""
+
+
+def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
+    """A number for people: fixed digits, a true minus, a dash where there is none, never a minus zero."""
+    if value is None or value != value:
+        return DASH
+    text = f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"
+    return text.replace("-", "−")
+
+
+def count(value: int) -> str:
+    """A count with thin thousands: 24 577."""
+    return f"{value:,}".replace(",", "\u202f")
+
+
+def share(part: int, whole: int) -> str:
+    """A percentage: one digit below ten, so that 2.1 % stays 2.1 %."""
+    percent = 100 * part / whole if whole else 0.0
+    return f"{percent:.1f}\u202f%" if 0 < percent < 10 else f"{percent:.0f}\u202f%"
