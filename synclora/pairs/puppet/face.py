@@ -4,7 +4,6 @@
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import numpy as np
@@ -26,7 +25,7 @@ from synclora.pairs.puppet.raster import (
     stroke,
     to_bytes,
 )
-from synclora.pairs.puppet.slit import Motion, Slit, build_slit, heal
+from synclora.pairs.puppet.slit import STEP, Motion, Slit, build_slit, heal
 
 GAZE_REACH = 0.18
 """Largest shift of an iris over the eye's width: half an iris (0.39 of the width) then still leaves some white at the corner."""
@@ -121,7 +120,7 @@ class Eye:
         """Draw the eye into the canvas (size, size, 4)."""
         shift = np.zeros((*self.follow.shape, 2), np.float32)
         shift[..., 0] = self.follow * (gaze * self.reach)
-        at = invert(shift, pixel_grid(*self.follow.shape))
+        at = invert(shift, self.slit.grid)
         looking = sample(layers.ball, at)
         amounts = np.asarray([closure], dtype=np.float32)
         closing = float(smoothstep(closure / 0.4))
@@ -147,14 +146,9 @@ class Eye:
         x += gaze * self.reach
         upper = self.slit.edges(amounts)[0]
         y = float(np.interp(x, upper[:, 0], upper[:, 1])) - 0.35 * radius
-        away = (self.grid - (x, y)) / (radius * 0.8, radius * 0.6)
+        away = (self.slit.grid - np.asarray([x, y], np.float32)) / np.asarray([radius * 0.8, radius * 0.6], np.float32)
         dark = 1 - BULGE * closure * np.exp(-(away**2).sum(axis=-1)).astype(np.float32)
         return to_bytes(drawn * dark[..., None])
-
-    @cached_property
-    def grid(self) -> Array:
-        """The patch's pixel coordinates."""
-        return pixel_grid(self.slit.height, self.slit.width)
 
     @property
     def rim(self) -> int:
@@ -238,7 +232,7 @@ class Mouth:
         patch = np.ascontiguousarray(rgba[self.slit.place])
         opening = polygon(np.concatenate([self.slit.upper, self.slit.lower[::-1]]), self.slit.height, self.slit.width, 0.6)
         skin = heal(patch, np.clip(opening * 1.6, 0, 1)) if self.own_teeth else patch
-        inside = self._painted(float(np.clip(light / 165, 0.45, 1.0)))
+        inside = self._painted(float(np.clip(light / 150, 0.68, 1.0)))
         if self.own_teeth:
             inner = cv2.erode(opening, np.ones((3, 3), np.uint8))  # the last pixel is lip
             own = smoothstep((blur(inner, 1.0) - 0.3) / 0.6)[..., None]
@@ -308,4 +302,4 @@ def _box(parts: list[Array], pad: float, size: int) -> tuple[int, int, int, int]
     low, high = np.floor(points.min(axis=0) - pad), np.ceil(points.max(axis=0) + pad)
     left, top = np.clip(low, 0, size - 8).astype(int)
     right, bottom = np.clip(high, 8, size).astype(int)
-    return int(left), int(top), int(right), int(bottom)
+    return int(left), int(top), int(right - (right - left) % STEP), int(bottom - (bottom - top) % STEP)

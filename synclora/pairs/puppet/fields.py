@@ -6,17 +6,15 @@ Points and displacements are pixels, x first. A field is a float32 array (height
 import numpy as np
 from scipy.interpolate import RBFInterpolator
 
-from synclora.pairs.puppet.raster import Array, floats, pixel_grid, resized, sample, smoothstep
+from synclora.pairs.puppet.raster import Array, floats, pixel_grid, sample, smoothstep
 
 
-def spread(points: Array, values: Array, height: int, width: int, step: int = 4) -> Array:
-    """Interpolate `values` (n, c) given at `points` (n, 2) over a picture: exact there, as straight as possible between."""
+def spread(points: Array, values: Array, height: int, width: int, step: int) -> Array:
+    """Values (n, c) given at points (n, 2), on a grid of `step` pixels: exact at the points, as straight as possible between."""
     _, first = np.unique(np.round(points, 2), axis=0, return_index=True)
-    shape = (-(-height // step), -(-width // step))
-    grid = pixel_grid(shape[0] * step, shape[1] * step, step)
+    grid = pixel_grid(height, width, step)
     spline = RBFInterpolator(points[first].astype(np.float64), values[first].astype(np.float64), kernel="linear")
-    coarse = floats(spline(grid.reshape(-1, 2))).reshape((*shape, -1))
-    return np.ascontiguousarray(resized(coarse, shape[1] * step, shape[0] * step)[:height, :width])
+    return floats(spline(grid.reshape(-1, 2))).reshape((*grid.shape[:2], -1))
 
 
 def fade_border(height: int, width: int, margin: float) -> Array:

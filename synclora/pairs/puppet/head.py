@@ -56,14 +56,13 @@ class Head:
         border = _border(size)
         points = np.concatenate([face[:, :2], *ring, border]).astype(np.float32)
         values = np.concatenate([depth, np.zeros(len(points) - len(depth))])[:, None].astype(np.float32)
-        dense = spread(points, values, size, size, STEP)[..., 0]
-        dense = blur(np.maximum(dense, 0), 0.03 * width)
+        dome = spread(points, values, size, size, STEP)[..., 0]
+        dome = blur(np.maximum(dome, 0), 0.03 * width / STEP)
         grid = pixel_grid(size, size, STEP)
         chin_y = float(portrait.points[lm.CHIN, 1])
         weight = 1 - smoothstep((grid[..., 1] - chin_y + 0.05 * height) / (0.55 * height))
-        coarse = resized(dense, weight.shape[1], weight.shape[0])
         neck = np.asarray([middle[0], chin_y + 0.15 * height], np.float32)
-        return cls(coarse, weight, ears[:2].copy(), neck, np.asarray([size / 2, size * 1.25], np.float32), size, width)
+        return cls(dome, weight, ears[:2].copy(), neck, np.asarray([size / 2, size * 1.25], np.float32), size, width)
 
     def source_of(self, yaw: float, pitch: float, roll: float, sway: float) -> Array:
         """For each pixel of a frame, the pixel of the portrait that it shows: (size, size, 2)."""

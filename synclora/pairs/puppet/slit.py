@@ -5,11 +5,15 @@ edges shows the interior layer. Everything that does not change from frame to fr
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from synclora.pairs.puppet.fields import fade_border, invert, spread
-from synclora.pairs.puppet.raster import Array, Picture, blur, fill, floats, pixel_grid, polygon, sample, to_bytes
+from synclora.pairs.puppet.raster import Array, Picture, blur, fill, floats, pixel_grid, polygon, resized, sample, to_bytes
+
+STEP = 2
+"""Pixels per cell of the motion fields; the sides of a patch are multiples of it."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Slit:
         upper: (n, 2) upper edge at rest, in patch pixels.
         lower: (n, 2) lower edge at rest.
         edge_moves: (motions, 2, n, 2) displacement of both edges per unit.
-        skin_moves: (motions, 2, height, width, 2) displacement of the skin above and below.
+        skin_moves: (motions, 2, height / STEP, width / STEP, 2) displacement of the skin above and below.
     """
 
     left: int
@@ -53,6 +57,16 @@ class Slit:
     edge_moves: Array
     skin_moves: Array
 
+    @cached_property
+    def grid(self) -> Array:
+        """The patch's pixel coordinates."""
+        return pixel_grid(self.height, self.width)
+
+    def _came(self, moves: Array) -> Array:
+        """Backward displacement (height, width, 2) of one side's skin."""
+        coarse = pixel_grid(self.height, self.width, STEP)
+        return resized(invert(moves, coarse, step=STEP, rounds=3) - coarse, self.width, self.height)
+
     @property
     def place(self) -> tuple[slice, slice]:
         """The patch as an index into the picture."""
@@ -60,7 +74,7 @@ class Slit:
 
     def edges(self, amounts: Array) -> tuple[Array, Array]:
         """Both edges after a motion."""
-        moved = np.tensordot(amounts, self.edge_moves, axes=1)
+        moved = _weighted(amounts, self.edge_moves)
         return self.upper + moved[0], self.lower + moved[1]
 
     def opening(self, amounts: Array, soften: float = 0.6) -> Array:
@@ -77,19 +91,23 @@ class Slit:
             interior: (height, width, c) what lies behind it.
             amounts: one amplitude per motion.
         """
-        moves = np.tensordot(amounts, self.skin_moves, axes=1)
-        grid = pixel_grid(self.height, self.width)
         upper, lower = self.edges(amounts)
         middle = (upper + lower) / 2
         far = np.asarray([[middle[-1, 0], middle[-1, 1]], [self.width + 4, middle[-1, 1]], [self.width + 4, -4], [-4, -4]])
         line = np.concatenate([[[-4, middle[0, 1]]], middle, far]).astype(np.float32)
         is_above = polygon(line, self.height, self.width, 0.5)[..., None]
-        at_above, at_below = (invert(moves[side], grid, rounds=3) for side in (0, 1))
-        at = (at_above * is_above + at_below * (1 - is_above)).astype(np.float32)
+        moves = _weighted(amounts, self.skin_moves)
+        from_above, from_below = (self._came(moves[side]) for side in (0, 1))
+        at = self.grid + from_below + is_above * (from_above - from_below)
         moved = sample(skin, at)
         shown = self.opening(amounts)
         depth = blur(shown, 2.0)
         return _mix(moved, interior, shown, 0.72 + 0.28 * depth)
+
+
+def _weighted(amounts: Array, moves: Array) -> Array:
+    """Sum of motions; not by BLAS, whose threads would spin between frames and cost as much as all the drawing."""
+    return floats(sum(amount * move for amount, move in zip(amounts, moves, strict=True)))
 
 
 def _mix(skin: Picture, interior: Picture, shown: Array, shade: Array) -> Picture:
@@ -116,7 +134,7 @@ def build_slit(
     left, top, right, bottom = box
     height, width = bottom - top, right - left
     origin = np.asarray([left, top], dtype=np.float32)
-    fade = fade_border(height, width, margin)[..., None]
+    fade = fade_border(height // STEP, width // STEP, margin / STEP)[..., None]
     frame = _frame(height, width)
     skin_moves = []
     for motion in motions:
@@ -127,7 +145,7 @@ def build_slit(
         ):
             points = np.concatenate([edge - origin, near - origin, frame]).astype(np.float32)
             values = np.concatenate([edge_move, near_move, np.zeros_like(frame)]).astype(np.float32)
-            sides.append(spread(points, values, height, width, 2) * fade)
+            sides.append(spread(points, values, height, width, STEP) * fade)
         skin_moves.append(np.stack(sides))
     edge_moves = np.stack([np.stack([m.upper, m.lower]) for m in motions]).astype(np.float32)
     return Slit(left, top, height, width, upper - origin, lower - origin, edge_moves, np.stack(skin_moves))
