@@ -166,7 +166,7 @@ SHADES: dict[str, dict[str, Colour]] = {
         "green": (50, 130, 70),
         "violet": (118, 60, 170),
     },
-    "glasses": {"black": (22, 20, 22), "red": (168, 28, 34), "gold": (176, 136, 54)},
+    "glasses": {"black": (36, 32, 32), "red": (168, 28, 34), "gold": (176, 136, 54)},
     "clothes": {"blue": (40, 84, 176), "green": (44, 128, 72), "purple": (116, 52, 150), "yellow": (214, 172, 44)},
     "beard": {"dark": (48, 36, 30), "brown": (92, 60, 38), "grey": (132, 126, 120)},
     "background": {

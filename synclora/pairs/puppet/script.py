@@ -148,8 +148,8 @@ def _glances(rng: np.random.Generator, frames: int, fps: float) -> Track:
     holds = rng.uniform(0.3, 0.65, count)
     starts = np.cumsum(holds) - holds[0] - rng.uniform(0, 0.3)
     side = np.where(np.arange(count) % 2 == 0, 1.0, -1.0) * rng.choice([-1.0, 1.0])
-    aims = side * rng.uniform(0.4, 1.0, count)
-    centre = rng.uniform(size=count) < 0.2
+    aims = side * rng.uniform(0.55, 1.0, count)
+    centre = (rng.uniform(size=count) < 0.25) & (np.arange(count) % 3 == 0)  # two looks aside between two ahead
     aims = np.where(centre, rng.uniform(-0.2, 0.2, count), aims)
     move = 3 / 25  # a saccade of three frames at 25 fps: slower than life, but it survives the nine-frame smoother
     knots = np.stack([starts, starts + move], axis=1).ravel()

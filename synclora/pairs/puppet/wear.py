@@ -37,7 +37,7 @@ def draw_glasses(portrait: Portrait, colour: tuple[int, int, int], is_round: boo
     rims = []
     for eye, outward in ((right, -1), (left, 1)):
         centre = eye.mean(axis=0) + 0.015 * unit * down + outward * 0.012 * unit * along
-        half = (0.178 * unit, 0.165 * unit) if is_round else (0.19 * unit, 0.135 * unit)
+        half = (0.17 * unit, 0.155 * unit) if is_round else (0.19 * unit, 0.135 * unit)
         _lens(glass, centre, half, angle, is_round, -1)
         _lens(cover, centre, half, angle, is_round, thick)
         inner = centre - outward * half[0] * along - 0.035 * unit * down
@@ -50,7 +50,7 @@ def draw_glasses(portrait: Portrait, colour: tuple[int, int, int], is_round: boo
     curve = [(1 - t) ** 2 * rims[0] + 2 * t * (1 - t) * middle + t**2 * rims[1] for t in np.linspace(0, 1, 9)]
     _line(cover, curve, thick)
     frame, lens = (resized(drawn, portrait.size, portrait.size, cv2.INTER_AREA) for drawn in (cover, glass))
-    alpha = np.maximum(frame * 0.95, lens * 0.05)
+    alpha = np.maximum(frame * 0.95, lens * 0.03)
     share = (frame / np.maximum(alpha, 1)).clip(0, 1)[..., None]
     colours = np.asarray(colour, np.float32) * share + 255 * (1 - share)
     return to_bytes(np.concatenate([colours, alpha[..., None]], axis=-1))

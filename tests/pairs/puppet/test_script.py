@@ -28,7 +28,7 @@ def test_every_cue_is_lively():
         shut = script.blink > 0.85
         assert np.sum(shut[1:] & ~shut[:-1]) >= 2, "two whole blinks"
         assert script.speech.std() > 0.2
-        assert script.gaze.std() > 0.35
+        assert script.gaze.std() > 0.45
         assert np.degrees(script.yaw.std()) > 3
 
 
