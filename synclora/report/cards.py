@@ -15,6 +15,7 @@ from synclora.report.charts import line_chart
 from synclora.report.curves import Curve, Part, curves_of, failing
 from synclora.report.frames import face_box, jpeg, pictures
 from synclora.report.moments import Moment, moments_of
+from synclora.report.select import tightest
 from synclora.report.words import PART_WORDS, SIGNAL_WORDS, explain, number
 
 FACE_CUES: tuple[Cue, ...] = ("speech", "gaze", "blink")
@@ -78,14 +79,16 @@ def card_of(row: dict[str, Any], rule: VerdictSettings | None, decoder: Decoder,
     """
     curves = curves_of(row, rule)
     bad = failing(row["parts"], row["reason"], rule) if row["verdict"] == Verdict.REJECTED else set()
-    moments = moments_of(row, curves, _focus(row, bad, near)) if curves else []
+    nearest = tightest(row, rule) if near and rule and row["verdict"] == Verdict.KEPT else None
+    focus = nearest.cue if nearest and nearest.cue else _focus(row, bad, near)
+    moments = moments_of(row, curves, focus) if curves else []
     strip, note = _strip(row, moments, decoder) if curves else ([], "The videos were never measured.")
     return Card(
         name=row["name"] or row["pair_id"] or "",
         verdict=row["verdict"],
         reason=row["reason"] or "",
         why=explain(row["reason"]),
-        detail=row["detail"] or "",
+        detail=row["detail"] or (f"Nearest limit: {nearest.words}." if nearest else ""),
         caption=row["caption"] or "",
         files=[(half, _place(row, half)) for half in ("source", "edited")],
         figures=_figures(row),
@@ -95,16 +98,16 @@ def card_of(row: dict[str, Any], rule: VerdictSettings | None, decoder: Decoder,
     )
 
 
-def _focus(row: dict[str, Any], bad: set[str], near: bool) -> Cue | None:
+def _focus(row: dict[str, Any], bad: set[str], near: bool) -> str | None:
     """The cue that decided: the reason, else the worst failing part's; near the decision the weakest that is evidence."""
     evident = [part for part in row["parts"] if part["evidence"]]
     if row["verdict"] == Verdict.REJECTED and row["reason"] in CUES:
-        return next(cue for cue in CUES if cue == row["reason"])
+        return str(row["reason"])
     blamed = [part for part in evident if part["part"] in bad]
     if not blamed and near:
         blamed = evident
     worst = min(blamed, key=lambda part: float(part["r"]), default=None)
-    return next(cue for cue in CUES if cue == worst["cue"]) if worst else None
+    return str(worst["cue"]) if worst else None
 
 
 def _place(row: dict[str, Any], half: str) -> str:
@@ -135,7 +138,7 @@ def _panel(
     signal = SIGNAL_WORDS[curve.signal]
     marks = [moment.frame for moment in moments]
     spoken = f"{curve.cue}, {signal}: both halves over {len(curve.source_t) / fps:.1f} seconds"
-    chart = line_chart(curve.source_t, curve.edited_t, curve.seen_t, fps, marks, spoken)
+    chart = line_chart(curve.source_t, curve.edited_t, curve.seen_t, fps, marks, spoken, faint=not curve.evidence)
     own = [part for part in parts if part["cue"] == curve.cue]
     chips = [_chip(part, part["part"] in bad, rule) for part in own]
     if not own and parts:
@@ -146,10 +149,9 @@ def _panel(
 
 
 def _chip(part: Part, fails: bool, rule: VerdictSettings | None) -> Chip:
-    name = PART_WORDS[part["part"]]
+    name = PART_WORDS[str(part["part"])]
     if not part["evidence"]:
-        why = {"hidden": "hidden", "still": "too still"}.get(part["why"], part["why"])
-        return Chip("none", name, f"no evidence: {why}")
+        return Chip("none", name, f"no evidence: {part['why']}")
     text = f"r {number(part['r'])}, lag {number(part['lag'], 1, sign=True)}"
     if fails and rule:
         least = rule.min_r(part["cue"])

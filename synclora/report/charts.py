@@ -28,12 +28,24 @@ class Limit:
     label: str
 
 
-def line_chart(source: Doubles, edited: Doubles, seen: NDArray[np.bool_], fps: float, marks: Sequence[int], label: str) -> str:
-    """Two curves of (t,) values over seconds. Frames not seen are greyed and their curves broken; marks are numbered from 1."""
+def line_chart(
+    source: Doubles,
+    edited: Doubles,
+    seen: NDArray[np.bool_],
+    fps: float,
+    marks: Sequence[int],
+    label: str,
+    *,
+    faint: bool = False,
+) -> str:
+    """Two curves of (t,) values over seconds. Frames not seen are greyed and their curves broken; marks are numbered from 1.
+
+    `faint` curves say nothing: they are no evidence.
+    """
     frames = len(source)
     step = math.ceil(frames / MAX_POINTS)
     a, b, shown = _thin(source, step), _thin(edited, step), seen[::step]
-    top = max(1.5, float(np.abs(np.concatenate([a, b])).max()) * 1.06)
+    top = max(4.0 if faint else 1.5, float(np.abs(np.concatenate([a, b])).max()) * 1.06)
     x = np.arange(len(a)) * step / max(1, frames - 1) * 1000
     plot = [_rect("unseen", x[i], 0, max(2.0, x[j] - x[i]), 100) for i, j in _runs(~shown)]
     plot.append(_line("zero", 0, 50, 1000, 50))
@@ -45,7 +57,7 @@ def line_chart(source: Doubles, edited: Doubles, seen: NDArray[np.bool_], fps: f
     texts = [_text("mark-no", 100 * mark / max(1, frames - 1), 10, str(i + 1)) for i, mark in enumerate(marks)]
     texts += _time_ticks((frames - 1) / fps, _MARKS_H + _PLOT_H + 13)
     data = f' data-fps="{fps:.6g}" data-step="{step}" data-source="{_data(a)}" data-edited="{_data(b)}"'
-    return _chart("lines", _MARKS_H + _PLOT_H + _TICKS_H, _MARKS_H, _PLOT_H, plot, texts, label, data)
+    return _chart("lines faint" if faint else "lines", _MARKS_H + _PLOT_H + _TICKS_H, _MARKS_H, _PLOT_H, plot, texts, label, data)
 
 
 def histogram(

@@ -143,8 +143,8 @@ def _distributions(survey: Survey, rule: VerdictSettings | None) -> list[Distrib
         note = note if kept or rejected else "No pair has a value."
         return Distribution(name, note, Markup(chart), not series.startswith("sync_"))
 
-    def least(value: float) -> list[Limit]:
-        return [Limit(value, f"≥ {number(value)}")]
+    def least(value: float, digits: int = 2) -> list[Limit]:
+        return [Limit(value, f"≥ {number(value, digits)}")]
 
     lags = [abs(value) for verdict in (Verdict.KEPT, Verdict.REJECTED) for value in survey.values.get(("lag", verdict), ())]
     reach = min(12, max(2, math.ceil(max(lags, default=2))))
@@ -173,10 +173,10 @@ def _distributions(survey: Survey, rule: VerdictSettings | None) -> list[Distrib
         draw(
             "edit_strength",
             "edit strength",
-            "difference of the halves' pictures, 0 is a copy",
+            "0 is a copy of the source",
             np.geomspace(0.001, 1, 37),
             [0.001, 0.01, 0.1, 1],
-            least(rule.min_edit) if rule else [],
+            least(rule.min_edit, 3) if rule else [],
             3,
         ),
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Moment:
     cue: Cue | None = None
 
 
-def moments_of(row: dict[str, Any], curves: list[Curve], focus: Cue | None) -> list[Moment]:
+def moments_of(row: dict[str, Any], curves: list[Curve], focus: str | None) -> list[Moment]:
     """Up to `MAX_MOMENTS`, in time order, without the first frame, which is always shown.
 
     Args:
@@ -55,7 +56,7 @@ def moments_of(row: dict[str, Any], curves: list[Curve], focus: Cue | None) -> l
         if row["reason"] == Reason.LATE and (row["local_at"] or -1) >= 0:
             found.append(Moment(int(row["local_at"]), "largest local delay"))
         decided = next((curve for curve in curves if curve.cue == focus), None)
-        found += _differences(decided, fps) if decided else [_movement(curve) for curve in curves if curve.evidence]
+        found += _differences(decided, fps) if decided else _movements(curves, fps)
     unique: list[Moment] = []
     for moment in found:
         if moment.frame > 0 and all(abs(moment.frame - other.frame) > 0.1 * fps for other in unique):
@@ -79,14 +80,27 @@ def _faceless(row: dict[str, Any]) -> Iterable[Moment]:
 
 def _differences(curve: Curve, fps: float) -> list[Moment]:
     height = np.where(curve.seen_t, np.abs(curve.source_t - curve.edited_t), -1.0)
-    frames = _peaks(height, max(1, round(_APART_S * fps)), MAX_MOMENTS - 1)
+    frames = _peaks(height, _apart(fps), MAX_MOMENTS - 1)
     return [Moment(frame, _DIFFERS[curve.cue], curve.cue) for frame in frames]
 
 
-def _movement(curve: Curve) -> Moment:
+def _movements(curves: list[Curve], fps: float) -> list[Moment]:
+    """The largest movement of each cue in turn, then the second of each: two cues often peak together."""
+    turns = zip_longest(*(_peaks(_movement(curve), _apart(fps), MAX_MOMENTS) for curve in curves if curve.evidence))
+    cues = [curve.cue for curve in curves if curve.evidence]
+    return [Moment(at, _MOVES[cue], cue) for turn in turns for cue, at in zip(cues, turn, strict=True) if at is not None]
+
+
+def _movement(curve: Curve) -> Doubles:
+    """How far both halves are from rest; little at the clip's ends, where smoothing leans on one side."""
     both = (curve.source_t + curve.edited_t) / 2
-    height = np.where(curve.seen_t, both if curve.cue in _ONE_SIDED else np.abs(both), -np.inf)
-    return Moment(int(height.argmax()), _MOVES[curve.cue], curve.cue)
+    height = np.where(curve.seen_t, both if curve.cue in _ONE_SIDED else np.abs(both), -1.0)
+    height[:3] = height[-3:] = -1.0
+    return np.asarray(height)
+
+
+def _apart(fps: float) -> int:
+    return max(1, round(_APART_S * fps))
 
 
 def _peaks(height: Doubles, apart: int, most: int) -> list[int]:

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from synclora.motion.settings import CUES, VerdictSettings
 from synclora.motion.verdict import Verdict
 from synclora.pairs.manifest import read_rows
+from synclora.report.words import PART_WORDS, number
 
 Row = dict[str, Any]
 
@@ -42,6 +43,14 @@ class Light(NamedTuple):
     reason: str
     sync: float
     slack: float
+
+
+class Check(NamedTuple):
+    """One check of the rule against one pair: its slack, itself in words, the cue it is about ("" if none)."""
+
+    slack: float
+    words: str
+    cue: str
 
 
 class Listed(NamedTuple):
@@ -112,20 +121,33 @@ def slack(row: Row, rule: VerdictSettings | None) -> float:
         return math.nan
     if rule is None:
         return float(row["sync"]) if row["verdict"] == Verdict.KEPT else float(row["sync"]) - 1.0
-    return min(_slacks(row, rule))
+    return tightest(row, rule).slack
 
 
-def _slacks(row: Row, rule: VerdictSettings) -> Iterator[float]:
-    yield _above(row["sync"], rule.min_sync)
+def tightest(row: Row, rule: VerdictSettings) -> Check:
+    """The check with the least slack, of a pair that was compared."""
+    return min(_checks(row, rule), key=lambda check: check.slack)
+
+
+def _checks(row: Row, rule: VerdictSettings) -> Iterator[Check]:
+    yield Check(_above(row["sync"], rule.min_sync), f"sync {number(row['sync'])} of at least {rule.min_sync:g}", "")
     for part in row["parts"]:
         if part["evidence"]:
-            yield _above(part["r"], rule.min_r(part["cue"]))
-            yield _below(abs(math.log(max(part["gain"], 1e-6))), math.log(rule.max_gain))
-    yield _below(abs(row["lag"] or 0.0), rule.max_lag_frames)
-    yield _below(abs(row["local_lag"] or 0.0), rule.max_local_lag_frames)
-    yield _below(row["misalignment"] or 0.0, rule.max_misalignment)
+            word, cue = PART_WORDS[part["part"]], part["cue"]
+            yield Check(_above(part["r"], rule.min_r(cue)), f"{word} r {number(part['r'])} of at least {rule.min_r(cue):g}", cue)
+            stretch = abs(math.log(max(part["gain"], 1e-6)))
+            words = f"{word} moves {part['gain']:.2f}× as far, of at most {rule.max_gain:g}×, or as little"
+            yield Check(_below(stretch, math.log(rule.max_gain)), words, cue)
+    for name, column, limit, unit in (
+        ("late by", "lag", rule.max_lag_frames, "frames"),
+        ("late in places by", "local_lag", rule.max_local_lag_frames, "frames"),
+        ("first frames apart by", "misalignment", rule.max_misalignment, "face widths"),
+    ):
+        value = row[column] or 0.0
+        yield Check(_below(abs(value), limit), f"{name} {number(value)} of at most {limit:g} {unit}", "")
     if row["edit_strength"] is not None and row["edit_strength"] < rule.min_edit:
-        yield row["edit_strength"] / rule.min_edit - 1.0  # a strong edit is no better synchronised than a faint one
+        # A strong edit is no better synchronised than a faint one: this check has no slack to give.
+        yield Check(row["edit_strength"] / rule.min_edit - 1.0, f"edit strength {number(row['edit_strength'], 4)}", "")
 
 
 def _above(value: float, limit: float) -> float:
@@ -140,9 +162,9 @@ def choose(survey: Survey, shown: int) -> Picks:
     """The best by score; the borderline, half of them kept and half rejected, the nearest first; the rejected, by reasons."""
     kept = [row for row in survey.judged if row.verdict == Verdict.KEPT]
     rejected = [row for row in survey.judged if row.verdict == Verdict.REJECTED]
-    best = sorted(kept, key=lambda row: (-row.sync, row.at))[:shown]
-    left = [row for row in kept if row not in set(best)]
-    near_kept = sorted((row for row in left if row.slack == row.slack), key=lambda row: (row.slack, row.sync, row.at))
+    by_score = sorted(kept, key=lambda row: (-row.sync, row.at))
+    best, left = by_score[:shown], by_score[shown:]
+    near_kept = sorted(left, key=lambda row: (row.slack, row.sync, row.at))
     # A pair that only others outdid has slack to spare: it stands on the limit, the best of them first.
     near_rejected = sorted(
         (row for row in rejected if row.slack == row.slack), key=lambda row: (max(0.0, -row.slack), -row.sync, row.at)
@@ -150,7 +172,8 @@ def choose(survey: Survey, shown: int) -> Picks:
     half = max(shown // 2, shown - len(near_rejected))
     borderline = near_kept[: max(half, 0)]
     borderline += near_rejected[: shown - len(borderline)]
-    rest = [row for row in rejected if row not in set(borderline)]
+    taken = set(borderline)
+    rest = [row for row in rejected if row not in taken]
     return Picks(*([row.at for row in rows] for rows in (best, borderline, _spread(rest, shown))))
 
 

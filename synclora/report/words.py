@@ -77,7 +77,8 @@ def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
     """A number for people: fixed digits, a true minus, a dash where there is none, never a minus zero."""
     if value is None or value != value:
         return DASH
-    text = f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f}"
+    rounded = round(value, digits) + 0.0
+    text = f"{rounded:{'+' if sign and rounded else ''}.{digits}f}"
     return text.replace("-", "−")
 
 

@@ -1,0 +1,82 @@
+import math
+
+import pyarrow.parquet as pq
+import pytest
+
+from synclora.errors import Reason
+from synclora.motion.verdict import Verdict
+from synclora.pairs.manifest import ManifestError
+from synclora.report import select
+from synclora.report.select import choose, fetch, slack, take, tightest
+from tests.report.conftest import RULE, unread
+
+
+def names(manifest, indices):
+    rows = fetch(manifest, indices)
+    return [rows[index]["name"] for index in indices]
+
+
+def test_counts_sum_to_the_inputs(manifest, rows):
+    survey = take(manifest, RULE)
+    assert survey.inputs == len(rows) == sum(survey.verdicts.values())
+    assert sum(survey.reasons.values()) == survey.inputs - survey.verdicts[Verdict.KEPT]
+    assert len(survey.judged) + len(survey.quarantined) == survey.inputs
+
+
+def test_best_borderline_and_rejected_are_disjoint_and_follow_their_rules(manifest, rows):
+    picks = choose(take(manifest, RULE), 2)
+    assert names(manifest, picks.best) == ["twin", "armless"]
+    assert names(manifest, picks.borderline) == ["nearest", "rough"]
+    assert len({rows[i]["reason"] for i in picks.rejected}) == 2
+    assert len(set(picks.all)) == len(picks.all)
+
+
+def test_borderline_fills_up_from_the_other_side(made, rows):
+    kept = [row for row in rows if row["verdict"] == Verdict.KEPT]
+    manifest = made(kept)
+    picks = choose(take(manifest, RULE), 2)
+    assert len(picks.borderline) == 2
+    assert picks.rejected == []
+
+
+def test_slack_is_positive_for_kept_and_negative_for_rejected(rows):
+    for row in rows:
+        if row["verdict"] == Verdict.KEPT:
+            assert 0 <= slack(row, RULE) <= 1
+        elif row["verdict"] == Verdict.REJECTED:
+            assert slack(row, RULE) < 0
+        else:
+            assert math.isnan(slack(row, RULE))
+
+
+def test_the_tightest_check_is_named(rows):
+    by_name = {row["name"]: row for row in rows}
+    assert tightest(by_name["nearest"], RULE).words == "mouth r 0.80 of at least 0.7"
+    assert tightest(by_name["dubbed"], RULE).cue == "speech"
+
+
+def test_without_a_rule_the_score_ranks(manifest):
+    picks = choose(take(manifest, None), 2)
+    assert names(manifest, picks.borderline)[0] == "nearest"
+
+
+def test_only_row_groups_with_a_pick_are_read(made, rows, monkeypatch):
+    manifest = made([row | {"name": f"{i}"} for i, row in enumerate(rows * 12)])
+    opened = []
+    read = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", lambda self, group: opened.append(group) or read(self, group))
+    found = fetch(manifest, [70, 3])
+    assert (found[70]["name"], found[3]["name"]) == ("70", "3")
+    assert opened == [0, 1]
+
+
+def test_more_quarantined_rows_than_fit_are_counted_not_listed(made, monkeypatch):
+    monkeypatch.setattr(select, "MAX_QUARANTINED", 3)
+    survey = take(made([unread(f"{i}", Reason.CRASHED, "x") for i in range(5)]), None)
+    assert len(survey.quarantined) == 3
+    assert survey.verdicts["quarantined"] == 5
+
+
+def test_a_manifest_that_is_none_is_named(tmp_path):
+    with pytest.raises(ManifestError, match="nothing"):
+        take(tmp_path / "nothing.parquet", None)
