@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from synclora.errors import Reason
 from synclora.media.decode import Decoder
 from synclora.motion.settings import CUES, Cue, VerdictSettings
 from synclora.motion.verdict import Verdict
@@ -106,6 +107,8 @@ def _focus(row: dict[str, Any], bad: set[str], near: bool) -> str | None:
     blamed = [part for part in evident if part["part"] in bad]
     if not blamed and near:
         blamed = evident
+    if not blamed and row["reason"] == Reason.LATE:  # a delay shows where most moves
+        blamed = [max(evident, key=lambda part: float(part["snr"]))]
     worst = min(blamed, key=lambda part: float(part["r"]), default=None)
     return str(worst["cue"]) if worst else None
 

@@ -80,7 +80,7 @@ def _faceless(row: dict[str, Any]) -> Iterable[Moment]:
 
 def _differences(curve: Curve, fps: float) -> list[Moment]:
     height = np.where(curve.seen_t, np.abs(curve.source_t - curve.edited_t), -1.0)
-    frames = _peaks(height, _apart(fps), MAX_MOMENTS - 1)
+    frames = _peaks(_inside(height), _apart(fps), MAX_MOMENTS - 1)
     return [Moment(frame, _DIFFERS[curve.cue], curve.cue) for frame in frames]
 
 
@@ -92,11 +92,18 @@ def _movements(curves: list[Curve], fps: float) -> list[Moment]:
 
 
 def _movement(curve: Curve) -> Doubles:
-    """How far both halves are from rest; little at the clip's ends, where smoothing leans on one side."""
+    """How far both halves are from rest."""
     both = (curve.source_t + curve.edited_t) / 2
     height = np.where(curve.seen_t, both if curve.cue in _ONE_SIDED else np.abs(both), -1.0)
-    height[:3] = height[-3:] = -1.0
-    return np.asarray(height)
+    return _inside(height)
+
+
+def _inside(height: Doubles) -> Doubles:
+    """Without the clip's ends, where smoothing leans on one side and any curve may stray."""
+    ends = min(3, len(height) // 4)
+    inside = np.full(len(height), -1.0)
+    inside[ends : len(height) - ends] = height[ends : len(height) - ends]
+    return inside
 
 
 def _apart(fps: float) -> int:
