@@ -18,7 +18,8 @@ for (const chart of document.querySelectorAll("svg.lines")) {
     plot.append(cursor);
     const frame = at * Number(chart.dataset.step);
     const seconds = (frame / Number(chart.dataset.fps)).toFixed(2);
-    output.textContent = `${seconds} s, frame ${frame}: source ${source[at].toFixed(1)}, edited ${edited[at].toFixed(1)}`.replaceAll("-", "−");
+    const [a, b] = [source[at], edited[at]].map((value) => (Math.round(value * 10) / 10 + 0).toFixed(1).replace("-", "−"));
+    output.textContent = `${seconds} s, frame ${frame}: source ${a}, edited ${b}`;
   };
   const hide = () => {
     cursor.remove();
