@@ -13,7 +13,7 @@ import numpy as np
 from synclora.pairs.puppet.face import Eye, EyeLayers, Mouth
 from synclora.pairs.puppet.head import Head
 from synclora.pairs.puppet.portrait import Portrait
-from synclora.pairs.puppet.raster import Array, Picture, blur, fill, floats, grown, sample, to_bytes
+from synclora.pairs.puppet.raster import Array, Picture, blur, fill, floats, grown, sample, smoothstep, to_bytes
 from synclora.pairs.puppet.script import Script
 
 
@@ -39,7 +39,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Layers:
-    """A look taken apart: the person with transparency, the scene behind, the parts of the face."""
+    """A look taken apart: the person with transparency, the scene behind, the parts of the face.
+
+    `crown` says per column how many pixels the person reaches beyond the picture's upper edge.
+    """
 
     person: Picture
     scene: Picture
@@ -47,6 +50,7 @@ class Layers:
     left: EyeLayers
     mouth: tuple[Picture, Picture]
     worn: tuple[tuple[slice, slice], Array, Array] | None
+    crown: Array
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Puppet:
             left=left,
             mouth=self.mouth.dress(rgba, (right.light + left.light) / 2),
             worn=_worn(look),
+            crown=_crown(look.matte[0]),
         )
 
     def frames(self, layers: Layers, script: Script) -> Iterator[Picture]:
@@ -94,6 +99,7 @@ class Puppet:
         at = self.head.source_of(*pose)
         moved = sample(canvas, at, cv2.BORDER_REFLECT_101)
         cover = moved[..., 3].astype(np.float32) * np.float32(1 / 255)
+        _round_off(cover, at, layers.crown)
         return np.asarray(cv2.blendLinear(moved[..., :3], layers.scene, cover, 1 - cover), dtype=np.uint8)
 
 
@@ -111,6 +117,26 @@ def _scene(look: Look) -> Picture:
     """The picture without the person, continued from around them."""
     known = 1 - blur(grown(look.matte > 0.03, 7, 7), 1.5)
     return to_bytes(fill(floats(look.picture), known))
+
+
+def _crown(first_row: Array) -> Array:
+    """Hair that touches the picture's upper edge is taken to go on as a low dome over each stretch that touches."""
+    touching = np.concatenate([[False], first_row > 0.5, [False]])
+    dome = np.zeros(len(first_row), np.float32)
+    starts, ends = np.flatnonzero(touching[1:] & ~touching[:-1]), np.flatnonzero(~touching[1:] & touching[:-1])
+    for start, end in zip(starts, ends, strict=True):
+        across = (np.arange(start, end) + 0.5 - start) / (end - start) * 2 - 1
+        dome[start:end] = 0.3 * (end - start) / 2 * np.sqrt(1 - across**2)
+    return dome
+
+
+def _round_off(cover: Array, at: Array, crown: Array) -> None:
+    """Where a lowered head shows what was above the picture, end it at its crown."""
+    rows = len(cover) // 4  # a head comes down by less than that
+    beyond = -at[:rows, :, 1]
+    if beyond.max() > 0:
+        reach = np.interp(at[:rows, :, 0], np.arange(len(crown)), crown)
+        cover[:rows] = np.where(beyond > 0, smoothstep((reach - beyond) / 2), cover[:rows])
 
 
 def _worn(look: Look) -> tuple[tuple[slice, slice], Array, Array] | None:

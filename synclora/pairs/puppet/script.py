@@ -142,6 +142,10 @@ def _blinks(rng: np.random.Generator, frames: int, fps: float) -> Track:
     return track.astype(np.float32)
 
 
+LIVELY_GAZE = 0.65
+"""Spread of the gaze that is aimed for: with half of it the measure's own errors at blinks show."""
+
+
 def _glances(rng: np.random.Generator, frames: int, fps: float) -> Track:
     """Quick moves between held directions, mostly from one side to the other."""
     count = int(frames / fps / 0.3) + 4
@@ -154,4 +158,6 @@ def _glances(rng: np.random.Generator, frames: int, fps: float) -> Track:
     move = 3 / 25  # a saccade of three frames at 25 fps: slower than life, but it survives the nine-frame smoother
     knots = np.stack([starts, starts + move], axis=1).ravel()
     heights = np.stack([np.roll(aims, 1), aims], axis=1).ravel()
-    return _eased(np.arange(frames) / fps, knots, heights)
+    track = _eased(np.arange(frames) / fps, knots, heights)
+    lively = min(1.4, max(1.0, LIVELY_GAZE / max(float(track.std()), 1e-3)))
+    return np.clip(track * lively, -1, 1).astype(np.float32)
