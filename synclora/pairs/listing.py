@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from synclora.errors import Reason, SyncLoraError
 from synclora.pairs.storage import VIDEO_ENDINGS, is_remote, local_path, one_line, open_filesystem
@@ -44,12 +44,12 @@ class Entry:
     @property
     def stem(self) -> str:
         """The file name without its last ending."""
-        return PurePosixPath(self.name).stem
+        return split_name(self.name)[0]
 
     @property
     def ending(self) -> str:
         """The last ending in small letters, with its dot."""
-        return PurePosixPath(self.name).suffix.lower()
+        return split_name(self.name)[1]
 
     @property
     def relative(self) -> str:
@@ -135,6 +135,12 @@ def check_file(path: str, within: str | None = None, folder: str = "") -> Entry:
     return Entry(folder, name, path, size, problem, detail)
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """Stem and ending (in small letters, with its dot) of a file name. Path objects would be half of the listing's time."""
+    stem, dot, ending = name.rpartition(".")
+    return (stem, f".{ending.lower()}") if stem and dot else (name, "")
+
+
 def is_within(path: str, folder: str) -> bool:
     """Whether a resolved path lies in a resolved folder."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
@@ -184,14 +190,21 @@ def _scan(path: str) -> Iterator[tuple[str, bool]]:
     with os.scandir(path) as entries:
         for entry in entries:
             if not hidden(entry.name):
-                yield entry.name, entry.is_dir()
+                yield entry.name, _is_folder(entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _add_local(listing: Listing, folder: str, name: str, path: str, within: str) -> None:
     if name != _printable(name) or folder != _printable(folder):
         detail = "the name is not UTF-8; rename the file"
         listing.add(Entry(_printable(folder), _printable(name), _printable(path), 0, Reason.UNREADABLE, detail))
-    elif PurePosixPath(name).suffix.lower() in (*VIDEO_ENDINGS, *TABLE_ENDINGS, CAPTION_ENDING):
+    elif split_name(name)[1] in (*VIDEO_ENDINGS, *TABLE_ENDINGS, CAPTION_ENDING):
         listing.add(check_file(path, within, folder))
     else:
         listing.add(Entry(folder, name, path))

@@ -114,12 +114,13 @@ def with_caption(pair: Pair, caption: str | MediaError | None) -> Pair:
 def unique(rows: list[Pair]) -> list[Pair]:
     """Rows sorted by name, with `~2`, `~3` … added where a name occurs again; the earlier row keeps the name."""
     taken, wanted = set[str](), {row.name for row in rows}
+    counts: dict[str, int] = {}
     named = []
     for row in rows:
-        name, count = row.name, 1
-        while name in taken or (count > 1 and name in wanted):
-            count += 1
-            name = f"{row.name}~{count}"
+        name = row.name
+        while name in taken or (name != row.name and name in wanted):
+            counts[row.name] = counts.get(row.name, 1) + 1
+            name = f"{row.name}~{counts[row.name]}"
         taken.add(name)
         named.append(row if name == row.name else replace(row, name=name))
     return sorted(named, key=lambda row: row.name)

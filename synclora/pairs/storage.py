@@ -8,6 +8,7 @@ URLs are opened by fsspec; where its driver is not installed (s3fs, gcsfs, adlfs
 import hashlib
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Any, BinaryIO, cast
@@ -151,9 +152,7 @@ def _chunks(filesystem: Any, inner: str, size: int) -> Iterator[bytes]:
     except Exception as error:  # each driver raises its own kinds
         raise MediaError(Reason.UNREADABLE, f"{inner}: {one_line(error)}") from error
     if left:
-        raise MediaError(
-            Reason.UNREADABLE, f"{inner}: {size} bytes were listed, {size - left} or more came; it changed while read"
-        )
+        raise MediaError(Reason.UNREADABLE, f"{inner}: changed while read ({size} bytes listed, at least {size - left} came)")
 
 
 def _version(info: dict[str, Any]) -> str:
@@ -163,8 +162,17 @@ def _version(info: dict[str, Any]) -> str:
 
 
 def _open_with_arrow(url: str, why: str) -> tuple[Any, str]:
+    scheme, _, rest = url.partition("://")
+    bucket, _, key = rest.partition("/")
     try:
-        filesystem, inner = arrow.FileSystem.from_uri(url)
+        filesystem, root = _arrow_filesystem(f"{scheme}://{bucket}/")
     except Exception as error:  # pyarrow raises OSError, ArrowInvalid, ArrowNotImplementedError
         raise SyncLoraError(f"{url}: {why} (pyarrow: {one_line(error)})") from error
-    return ArrowFSWrapper(filesystem), inner
+    return filesystem, f"{root.rstrip('/')}/{key}".rstrip("/")
+
+
+@lru_cache(maxsize=16)
+def _arrow_filesystem(bucket_url: str) -> tuple[ArrowFSWrapper, str]:
+    """Kept per bucket: opening one asks the store for its region, and not once per file."""
+    filesystem, root = arrow.FileSystem.from_uri(bucket_url)
+    return ArrowFSWrapper(filesystem), root

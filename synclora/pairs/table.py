@@ -9,14 +9,14 @@ table names files of its own folder only. Web addresses are never fetched.
 
 import os
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
 from synclora.errors import MediaError, Reason, SyncLoraError
 from synclora.pairs.base import Pair, View
-from synclora.pairs.listing import Entry, Listing, check_file, is_within
+from synclora.pairs.listing import Entry, Listing, check_file, is_within, split_name
 from synclora.pairs.reader import Found, Reader, unique
 from synclora.pairs.records import Record, parquet_columns, read_records
 from synclora.pairs.storage import STORES, is_remote, local_path, protocol_of
@@ -53,6 +53,8 @@ class TablePairs(Reader):
     def _read(self, listing: Listing) -> Found:
         remote = is_remote(self.root)
         table = self.root if remote else os.path.abspath(local_path(self.root))  # noqa: PTH100 (Path keeps `..`)
+        if not remote and (about := check_file(table)).problem:
+            raise SyncLoraError(f"--input {self.root}: table {about.detail}")
         places = Places(table.rpartition("/")[0], remote)
         rows: list[Pair] = []
         seen: set[str] = set()
@@ -60,16 +62,15 @@ class TablePairs(Reader):
         for record in read_records(table, COLUMNS):
             columns.update(record.values)
             row = _row(record, places, PurePosixPath(table).stem, self.caption)
-            if row.edited.path in seen and row.problem is None:
+            if row.problem is None and row.edited.path in seen:
                 row = row.failed(Reason.DUPLICATE, f"{record.where}: an earlier row has the same video {row.edited.path!r}")
-            elif row.edited.path:
+            elif row.problem is None:
                 seen.add(row.edited.path)
             rows.append(row)
         if not _has_columns(columns):
             wanted = f"{' or '.join(VIDEO)}, and {' or '.join(REFERENCE)}"
-            raise SyncLoraError(
-                f"--input {self.root}: {'not' if rows else 'an empty table, or not'} a table of pairs; needs columns {wanted}"
-            )
+            what = "not a table of pairs" if rows else "an empty table, or none"
+            raise SyncLoraError(f"--input {self.root}: {what}; it needs columns {wanted}; or set layout to folders")
         return Found(unique(rows), 0)
 
 
@@ -92,41 +93,36 @@ class Places:
         Raises:
             MediaError: it leads where a table must not lead.
         """
-        inside = self._inside(value)
-        if inside is not None:
-            return self._relative(value, inside)
-        if self.remote:
-            raise MediaError(Reason.OUTSIDE_INPUT, f"{value!r}: a remote table names files of its own folder only")
-        protocol = protocol_of(value)
+        protocol, path = protocol_of(value), local_path(value)
         if protocol and protocol not in STORES:
             raise MediaError(Reason.BAD_ROW, f"{value!r}: {protocol} addresses are not fetched; download it and name the file")
+        if self.remote:
+            path = value.removeprefix(f"{self.base}/")
+            if protocol_of(path) or path.startswith("/") or path != local_path(path):
+                raise MediaError(Reason.OUTSIDE_INPUT, f"{value!r}: a remote table names files of its own folder only")
+            return Entry("", path.rpartition("/")[2], f"{self.base}/{_below(path)}")
         if protocol:
             return Entry("", value.rpartition("/")[2], value)
-        return check_file(posixpath.normpath(local_path(value)))
-
-    def name(self, value: str) -> str:
-        """What to call the pair: the edited video's path in the folder, without `edited/` and ending."""
-        inside = self._inside(value)
-        path = posixpath.normpath(inside if inside is not None else local_path(value).rpartition("://")[2])
-        return str(PurePosixPath(path.removeprefix("edited/").lstrip("/")).with_suffix("")) if path.strip("./") else path
-
-    def _inside(self, value: str) -> str | None:
-        """The value seen from the table's folder, or None when it is an absolute path or URL that leads elsewhere."""
-        path = local_path(value)
-        if (self.base or self.remote) and path.startswith(f"{self.base}/"):
-            return path[len(self.base) + 1 :]
-        return None if protocol_of(path) or path != value or path.startswith("/") else path
-
-    def _relative(self, value: str, inside: str) -> Entry:
-        path = posixpath.normpath(inside)
-        if path.split("/")[0] == "..":
-            raise MediaError(Reason.OUTSIDE_INPUT, f"{value!r} leaves the table's folder; write an absolute path if you mean it")
-        full = f"{self.base}/{path}"
-        if self.remote:
-            return Entry("", path.rpartition("/")[2], full)
+        if path.startswith("/"):
+            return check_file(path)
+        full = f"{self.base}/{_below(path)}"
         if not is_within(self._resolved(full.rpartition("/")[0]), self._within):
             raise MediaError(Reason.OUTSIDE_INPUT, f"{value!r}: its folder is a link out of the table's folder")
         return check_file(full, self._within)
+
+    def name(self, value: str) -> str:
+        """What to call the pair: the edited video's path in the folder, without `edited/` and ending."""
+        path = local_path(value).removeprefix(f"{self.base}/").rpartition("://")[2]
+        folder, slash, file = posixpath.normpath(path).removeprefix("edited/").lstrip("/").rpartition("/")
+        return f"{folder}{slash}{split_name(file)[0]}"
+
+
+def _below(path: str) -> str:
+    """A relative path that stays below, in its shortest spelling."""
+    short = posixpath.normpath(path)
+    if short.split("/")[0] == "..":
+        raise MediaError(Reason.OUTSIDE_INPUT, f"{path!r} leaves the table's folder; write an absolute path if you mean it")
+    return short
 
 
 def _row(record: Record, places: Places, table: str, default: str) -> Pair:
@@ -135,11 +131,13 @@ def _row(record: Record, places: Places, table: str, default: str) -> Pair:
     try:
         if record.problem:
             raise MediaError(Reason.BAD_ROW, record.problem)
-        video, reference = _text(record.values, VIDEO), _text(record.values, REFERENCE)
+        video = _text(record.values, VIDEO)
+        pair = replace(pair, name=places.name(video), edited=View(video))
+        reference = _text(record.values, REFERENCE)
         caption = " ".join(_text(record.values, CAPTION, optional=True).split())
-        pair = Pair(places.name(video), View(reference), View(video), caption or default)
+        pair = replace(pair, source=View(reference), caption=caption or default)
         source, edited = places.entry(reference), places.entry(video)
-        pair = Pair(pair.name, View(source.path), View(edited.path), pair.caption)
+        pair = replace(pair, source=View(source.path), edited=View(edited.path))
         _raise_first(source, edited)
     except MediaError as error:
         return pair.failed(error.reason, f"{record.where}: {error.detail}")
@@ -154,7 +152,7 @@ def _text(values: dict[str, Any], columns: tuple[str, ...], optional: bool = Fal
     if not isinstance(value, str):
         found = "nothing" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"
         raise MediaError(Reason.BAD_ROW, f"column {column}: expected text, found {found}")
-    if any("\ud800" <= letter <= "\udfff" for letter in value) or "\0" in value:
+    if "\0" in value or value.encode("utf-8", "replace") != value.encode("utf-8", "surrogatepass"):
         raise MediaError(Reason.BAD_ROW, f"column {column}: {value[:80]!r} is not UTF-8 text")
     if not (value.strip() or optional):
         raise MediaError(Reason.BAD_ROW, f"column {column}: empty")
