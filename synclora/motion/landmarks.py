@@ -93,7 +93,7 @@ class Landmarker:
                 solutions.face_mesh.FaceMesh(max_num_faces=1, refine_landmarks=True, **confidence) for _look in range(2)
             ]
             self._bodies = [solutions.pose.Pose(model_complexity=1, **confidence) for _look in range(2)]
-            self._counter = solutions.face_detection.FaceDetection(model_selection=0, min_detection_confidence=_PERSON)
+            self._counter = solutions.face_detection.FaceDetection(model_selection=0)
 
     def __enter__(self) -> "Landmarker":
         return self
@@ -168,7 +168,7 @@ def _body(graph: Any, frame: Picture) -> Floats:
 
 
 def _second_face(counter: Any, frame: Picture) -> float:
-    found = counter.process(frame).detections or []
+    found = [d for d in counter.process(frame).detections or [] if d.score[0] >= _PERSON]
     widths = sorted((d.location_data.relative_bounding_box.width for d in found), reverse=True)
     return float(widths[1] / widths[0]) if len(widths) > 1 else 0.0
 

@@ -14,15 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synclora.motion.landmarks import Floats, Landmarker, Landmarks, Picture
-from synclora.motion.signals import ARMS, FACE_FRAME, SIGNALS, Signal, face_seen, signals_of
+from synclora.motion.signals import FACE_FRAME, SIGNALS, Signal, face_seen, signals_of
 
 STAMP = 32
 """Side of the square stamps from which edit strength is read: one per second of video."""
 
 FORMAT = 1
 """Raised when a measurement changes its meaning: older ones are then made again."""
-
-_JOINTS = tuple(sorted(joint for arm in ARMS.values() for joint in arm))
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,6 @@ class Measurement:
         face_share: share of frames with a face.
         second_face: width of a second face over the first one's; 0 if none.
         first_face_kc: (11, 2) face points of the first frame with a face, in picture heights.
-        first_joints_kc: (6, 2) shoulders, elbows, wrists of the first frame in picture heights; NaN where hidden.
         stamps: (n, 32, 32, 3) uint8, one per second.
     """
 
@@ -50,7 +47,6 @@ class Measurement:
     face_share: float
     second_face: float
     first_face_kc: Floats
-    first_joints_kc: Floats
     stamps: NDArray[np.uint8]
 
     def to_row(self) -> dict[str, Any]:
@@ -64,7 +60,6 @@ class Measurement:
             "face_share": self.face_share,
             "second_face": self.second_face,
             "first_face": self.first_face_kc.ravel().tolist(),
-            "first_joints": self.first_joints_kc.ravel().tolist(),
             "stamps": self.stamps.tobytes(),
         }
         for name in SIGNALS:
@@ -94,7 +89,6 @@ class Measurement:
             face_share=float(row["face_share"]),
             second_face=float(row["second_face"]),
             first_face_kc=np.asarray(row["first_face"], np.float32).reshape(-1, 2),
-            first_joints_kc=np.asarray(row["first_joints"], np.float32).reshape(-1, 2),
             stamps=np.frombuffer(row["stamps"], np.uint8).reshape(-1, STAMP, STAMP, 3),
         )
 
@@ -121,7 +115,6 @@ def measure(landmarker: Landmarker, frames: Iterable[Picture], fps: float, *, si
         face_share=float(seen.mean()),
         second_face=landmarks.second_face,
         first_face_kc=_first_face(landmarks, seen),
-        first_joints_kc=_first_joints(landmarks),
         stamps=np.stack(stamps),
     )
 
@@ -137,8 +130,3 @@ def _first_face(landmarks: Landmarks, seen: NDArray[np.bool_]) -> Floats:
     first = int(np.argmax(seen))
     return landmarks.face_tkc[first, list(FACE_FRAME)] * np.array([landmarks.width / landmarks.height, 1.0], np.float32)
 
-
-def _first_joints(landmarks: Landmarks) -> Floats:
-    body = landmarks.body_tkc[0, 0, list(_JOINTS)]
-    inside = ((body[:, :2] > 0) & (body[:, :2] < 1)).all(-1) & (body[:, 2] >= 0.5)
-    return np.where(inside[:, None], body[:, :2], np.nan) * np.array([landmarks.width / landmarks.height, 1.0], np.float32)

@@ -34,9 +34,6 @@ class VerdictSettings(Settings):
     """
 
     cues: tuple[Cue, ...] = CUES
-    smooth_window: int = Field(default=9, ge=3, le=51)
-    """Savitzky-Golay window in frames; 9 with order 2 reproduces the authors' plotted curves."""
-    smooth_order: int = Field(default=2, ge=1, le=5)
 
     min_snr: float = Field(default=3.0, ge=1.0)
     """A signal is evidence from this ratio of its movement to its own measuring noise: at 3 a perfect pair reaches r = .90."""
@@ -54,7 +51,7 @@ class VerdictSettings(Settings):
     min_r_blink: float = 0.8
     min_r_pose: float = 0.7
     min_sync: float = 0.75
-    max_lag_frames: float = Field(default=0.5, ge=0.0)
+    max_lag_frames: float = Field(default=0.75, ge=0.0)
     max_local_lag_frames: float = Field(default=2.0, ge=0.0)
     max_gain: float = Field(default=3.0, ge=1.0)
 

@@ -89,7 +89,7 @@ def signals_of(landmarks: Landmarks) -> dict[str, Signal]:
     scale = np.array([landmarks.width, landmarks.height], np.float32)
     first, again = (_face_signals(face * scale) for face in (landmarks.face_tkc, landmarks.face_again_tkc))
     looks = [_body_signals(look[..., :2] * scale, look[..., 2], landmarks) for look in landmarks.body_tkc]
-    face = {name: _twice_measured_signal(first[name], again[name], name) for name in first}
+    face = {name: _watched_signal(first[name], again[name], name) for name in first}
     body = {name: _turn_taking_signal(looks[0][name], looks[1][name], landmarks.body_look_t, name) for name in looks[0]}
     return {name: (face | body)[name] for name in SIGNALS}
 
@@ -150,13 +150,10 @@ def _body_signals(body_tkc: Floats, visibility_tk: Floats, landmarks: Landmarks)
     return signals
 
 
-def _twice_measured_signal(look_a: Floats, look_b: Floats, name: str) -> Signal:
-    """A signal with two looks at every frame: their mean."""
-    seen = np.isfinite(look_a)
-    a = _bridge(look_a, name)
-    difference = _wrapped(look_b - a, name)
-    values = a + np.where(np.isfinite(difference), difference, 0) / 2
-    return Signal(_unwrap(values, name), _noise(difference, name, share=0.25), seen)
+def _watched_signal(look_a: Floats, look_b: Floats, name: str) -> Signal:
+    """A signal with two looks at every frame: the first one's value, which fits the authors' curves better than the mean (gaze .99, .96)."""
+    filled = _bridge(look_a, name)
+    return Signal(filled, _noise(_wrapped(look_b - filled, name), name, share=0.5), np.isfinite(look_a))
 
 
 def _turn_taking_signal(look_a: Floats, look_b: Floats, look_t: NDArray[np.int8], name: str) -> Signal:

@@ -54,6 +54,11 @@ class Agreement:
     visible: float
     lag: float
 
+    @property
+    def ceiling(self) -> float:
+        """The r that a perfect twin reaches through this much noise (Spearman's attenuation): .90 at a ratio of 3, .99 at 10."""
+        return self.snr**2 / (1 + self.snr**2)
+
 
 @dataclass(frozen=True)
 class Sync:

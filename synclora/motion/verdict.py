@@ -10,6 +10,7 @@ import numpy as np
 from synclora.errors import Reason
 from synclora.motion.measure import Measurement
 from synclora.motion.settings import VerdictSettings
+from synclora.motion.signals import ARMS
 from synclora.motion.sync import Agreement, Sync, compare
 
 
@@ -31,7 +32,7 @@ class Judgement:
         detail: every failed check with its value and limit, one line.
         sync: the agreement; None if it was not computed.
         edit: edit strength: root mean square difference of the halves' stamps, 0 (a copy) to 1.
-        misalignment: how far the edited first frame's face and hands stand from the source's, in face widths.
+        misalignment: how far the edited half's face and hands begin from the source's, in face and shoulder widths.
     """
 
     verdict: Verdict
@@ -87,7 +88,7 @@ def _against_edit(edit: float, misalignment: float, rule: VerdictSettings) -> It
     if edit < rule.min_edit:
         yield Reason.NO_EDIT, f"edit strength {edit:.4f} < {rule.min_edit}: a copy of the source"
     if misalignment > rule.max_misalignment:
-        yield Reason.MISALIGNED, f"first frames are {misalignment:.2f} face widths apart > {rule.max_misalignment}"
+        yield Reason.MISALIGNED, f"first frames are {misalignment:.2f} face or shoulder widths apart > {rule.max_misalignment}"
 
 
 def _against_sync(sync: Sync, rule: VerdictSettings) -> Iterator[Finding]:
@@ -107,9 +108,9 @@ def _against_sync(sync: Sync, rule: VerdictSettings) -> Iterator[Finding]:
 
 
 def _against_part(part: Agreement, rule: VerdictSettings) -> Iterator[Finding]:
-    least = rule.min_r(part.cue)
+    least = rule.min_r(part.cue) * part.ceiling
     if part.r < least:
-        yield Reason(part.cue), f"{part.part} r {part.r:.2f} < {least}"
+        yield Reason(part.cue), f"{part.part} r {part.r:.2f} < {least:.2f}"
     elif not 1 / rule.max_gain <= part.gain <= rule.max_gain:
         yield Reason(part.cue), f"{part.part} moves {part.gain:.2f} times as far as in the source"
 
@@ -122,15 +123,25 @@ def edit_strength(source: Measurement, edited: Measurement) -> float:
 
 
 def first_frame_misalignment(source: Measurement, edited: Measurement) -> float:
-    """Distance between the halves' first frames, in widths of the source's face: the larger of the face's and the farthest hand's.
+    """How far apart the halves begin: the larger of the face's distance, in face widths, and the farthest hand's, in shoulder widths.
 
-    The face's is the mean over eleven points, so that it counts a shift, a scale and a turned head alike. A wrist counts where both halves
-    show it, and half: MediaPipe's own scatter there is a third of a face width.
+    The face's is the mean over eleven points of the first frame, so that it counts a shift, a scale and a turned head alike. A hand's is the
+    median over the first frames, where both halves show it, less what the measuring noise of both explains (three sigma).
     """
     width = float(np.linalg.norm(source.first_face_kc[2] - source.first_face_kc[3]))
     if not width > 0 or not np.isfinite(edited.first_face_kc).all():
         return math.nan
-    face = float(np.linalg.norm(source.first_face_kc - edited.first_face_kc, axis=-1).mean())
-    joints = np.linalg.norm(source.first_joints_kc - edited.first_joints_kc, axis=-1)
-    hands = joints[4:][np.isfinite(joints[4:])]
-    return max(face, float(hands.max()) / 2 if hands.size else 0.0) / width
+    face = float(np.linalg.norm(source.first_face_kc - edited.first_face_kc, axis=-1).mean()) / width
+    return max(face, *(_hand_distance(source, edited, side) for side in ARMS))
+
+
+def _hand_distance(source: Measurement, edited: Measurement, side: str) -> float:
+    first = slice(0, 5)
+    square = 0.0
+    for name in (f"{side}_wrist_x", f"{side}_wrist_y"):
+        a, b = source.signals[name], edited.signals[name]
+        if not (a.seen[first].all() and b.seen[first].all()):
+            return 0.0
+        explained = 3 * math.hypot(a.noise, b.noise)
+        square += max(0.0, abs(float(np.median(a.values[first]) - np.median(b.values[first]))) - explained) ** 2
+    return math.sqrt(square)

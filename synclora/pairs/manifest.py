@@ -40,7 +40,7 @@ MOTION = pa.struct(
     [
         *(pa.field(name, pa.int32()) for name in ("format", "frames", "width", "height")),
         *(pa.field(name, pa.float64()) for name in ("fps", "face_share", "second_face")),
-        *(pa.field(name, pa.list_(pa.float32())) for name in ("first_face", "first_joints")),
+        pa.field("first_face", pa.list_(pa.float32())),
         pa.field("stamps", pa.binary()),
         *(pa.field(f"{name}_values", pa.list_(pa.float32())) for name in SIGNALS),
         *(pa.field(f"{name}_noise", pa.float64()) for name in SIGNALS),

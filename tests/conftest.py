@@ -1,0 +1,28 @@
+"""What all rooms' tests share: the real portrait clips (skipped without them) and one landmarker per session."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from synclora.motion.landmarks import Landmarker
+from synclora.motion.settings import LandmarkSettings
+
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@pytest.fixture(scope="session")
+def portraits() -> Path:
+    """The folder of real clips and pairs: SYNCLORA_PORTRAITS, or shared/portraits beside the repository."""
+    folder = Path(os.environ.get("SYNCLORA_PORTRAITS", Path(__file__).resolve().parents[2] / "shared" / "portraits"))
+    if not (folder / "clips").is_dir():
+        pytest.skip(f"no real clips at {folder}; set SYNCLORA_PORTRAITS")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def landmarker() -> Iterator[Landmarker]:
+    with Landmarker(LandmarkSettings()) as one:
+        yield one
