@@ -13,10 +13,10 @@ from synclora.motion.settings import CUES, Cue, VerdictSettings
 from synclora.motion.verdict import Verdict
 from synclora.pairs.base import View
 from synclora.report.charts import line_chart
-from synclora.report.curves import Curve, Part, curves_of, failing
+from synclora.report.curves import Curve, curves_of
 from synclora.report.frames import face_box, jpeg, pictures
+from synclora.report.limits import Part, failing, least_r, tightest
 from synclora.report.moments import Moment, moments_of
-from synclora.report.select import tightest
 from synclora.report.words import PART_WORDS, SIGNAL_WORDS, explain, number
 
 FACE_CUES: tuple[Cue, ...] = ("speech", "gaze", "blink")
@@ -130,7 +130,7 @@ def _figures(row: dict[str, Any]) -> list[tuple[str, str]]:
         ("sync", sync),
         ("late by", lag),
         ("edit strength", number(row["edit_strength"], 3)),
-        ("first frames apart", f"{number(apart)} face widths" if apart is not None else number(None)),
+        ("first frames apart", f"{number(apart)} widths" if apart is not None else number(None)),
         ("clip", clip),
     ]
 
@@ -157,7 +157,7 @@ def _chip(part: Part, fails: bool, rule: VerdictSettings | None) -> Chip:
         return Chip("none", name, f"no evidence: {part['why']}")
     text = f"r {number(part['r'])}, lag {number(part['lag'], 1, sign=True)}"
     if fails and rule:
-        least = rule.min_r(part["cue"])
+        least = least_r(part, rule)
         text += f", needs {number(least)}" if part["r"] < least else f", moves {part['gain']:.1f}× as far"
     return Chip("fails" if fails else "passes", name, text)
 

@@ -134,17 +134,18 @@ def _reason_lines(survey: Survey) -> list[ReasonLine]:
 
 
 def _distributions(survey: Survey, rule: VerdictSettings | None) -> list[Distribution]:
-    def draw(
-        series: str, name: str, note: str, edges: Doubles, ticks: list[float], limits: list[Limit], digits: int = 1
-    ) -> Distribution:
+    def draw(series: str, name: str, note: str, edges: Doubles, ticks: list[float], limits: list[Limit]) -> Distribution:
         kept, rejected = (survey.values.get((series, verdict), ()) for verdict in (Verdict.KEPT, Verdict.REJECTED))
-        texts = [(tick, number(tick, digits)) for tick in ticks]
+        texts = [(tick, plain(tick)) for tick in ticks]
         chart = histogram(kept, rejected, edges, texts, limits, name)
         note = note if kept or rejected else "No pair has a value."
         return Distribution(name, note, Markup(chart), not series.startswith("sync_"))
 
-    def least(value: float, digits: int = 2) -> list[Limit]:
-        return [Limit(value, f"≥ {number(value, digits)}")]
+    def plain(value: float) -> str:
+        return f"{value:g}".replace("-", "−")
+
+    def least(value: float) -> list[Limit]:
+        return [Limit(value, f"≥ {plain(value)}")]
 
     lags = [abs(value) for verdict in (Verdict.KEPT, Verdict.REJECTED) for value in survey.values.get(("lag", verdict), ())]
     reach = min(12, max(2, math.ceil(max(lags, default=2))))
@@ -174,15 +175,14 @@ def _distributions(survey: Survey, rule: VerdictSettings | None) -> list[Distrib
             "edit_strength",
             "edit strength",
             "0 is a copy of the source",
-            np.geomspace(0.001, 1, 37),
-            [0.001, 0.01, 0.1, 1],
-            least(rule.min_edit, 3) if rule else [],
-            3,
+            np.geomspace(0.0001, 1, 41),
+            [0.0001, 0.01, 1],
+            least(rule.min_edit) if rule else [],
         ),
     ]
     for cue in CUES:
         limits = least(rule.min_r(cue)) if rule else []
-        lines.append(draw(f"sync_{cue}", cue, "r, where there is evidence", r_edges, [-1, 0, 1], limits, 0))
+        lines.append(draw(f"sync_{cue}", cue, "r, where there is evidence", r_edges, [-1, 0, 1], limits))
     return lines
 
 

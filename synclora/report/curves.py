@@ -16,9 +16,9 @@ from synclora.motion.measure import Measurement
 from synclora.motion.settings import CUES, Cue, VerdictSettings
 from synclora.motion.signals import PARTS, Signal, smooth
 from synclora.motion.verdict import Verdict
+from synclora.report.limits import Part, failing
 
 Doubles = NDArray[np.float64]
-Part = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,6 @@ class Curve:
     source_t: Doubles
     edited_t: Doubles
     seen_t: NDArray[np.bool_]
-
-
-def failing(parts: list[Part], reason: str | None, rule: VerdictSettings | None) -> set[str]:
-    """Parts that are evidence against the pair. Without a rule: the least agreeing part of the cue that is the reason."""
-    evident = [part for part in parts if part["evidence"]]
-    if rule is None:
-        blamed = [part for part in evident if part["cue"] == reason]
-        return {min(blamed, key=lambda part: float(part["r"]))["part"]} if blamed else set()
-    return {
-        part["part"]
-        for part in evident
-        if part["r"] < rule.min_r(part["cue"]) or not 1 / rule.max_gain <= part["gain"] <= rule.max_gain
-    }
 
 
 def curves_of(row: dict[str, Any], rule: VerdictSettings | None) -> list[Curve]:

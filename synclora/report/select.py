@@ -1,17 +1,14 @@
 """What of a manifest is shown: counts and values of all rows, and the few rows that get a card.
 
-    survey = take(manifest, rule)            # light columns only, a row group at a time
-    picks = choose(survey, shown=4)          # row numbers
-    rows = fetch(manifest, picks.all)        # full rows, of the picks alone
-
-How near a pair is to the decision is its slack: of all checks, the smallest distance to the limit, as a share of the room between
-the limit and perfection. 1 is perfect, 0 stands on the limit, below 0 fails.
+survey = take(manifest, rule)            # light columns only, a row group at a time
+picks = choose(survey, shown=4)          # row numbers
+rows = fetch(manifest, picks.all)        # full rows, of the picks alone
 """
 
 import math
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -22,7 +19,7 @@ import pyarrow.parquet as pq
 from synclora.motion.settings import CUES, VerdictSettings
 from synclora.motion.verdict import Verdict
 from synclora.pairs.manifest import read_rows
-from synclora.report.words import PART_WORDS, number
+from synclora.report.limits import slack
 
 Row = dict[str, Any]
 
@@ -43,14 +40,6 @@ class Light(NamedTuple):
     reason: str
     sync: float
     slack: float
-
-
-class Check(NamedTuple):
-    """One check of the rule against one pair: its slack, itself in words, the cue it is about ("" if none)."""
-
-    slack: float
-    words: str
-    cue: str
 
 
 class Listed(NamedTuple):
@@ -110,52 +99,6 @@ def take(manifest: Path, rule: VerdictSettings | None) -> Survey:
             if row[name] is not None:
                 survey.values[name, verdict].append(row[name])
     return survey
-
-
-def slack(row: Row, rule: VerdictSettings | None) -> float:
-    """Smallest distance to a limit, as a share of the room above it; NaN for a pair that was never compared.
-
-    Without a rule only the score itself can be ranked: kept pairs by it, rejected ones by what it lacks.
-    """
-    if row["sync"] is None:
-        return math.nan
-    if rule is None:
-        return float(row["sync"]) if row["verdict"] == Verdict.KEPT else float(row["sync"]) - 1.0
-    return tightest(row, rule).slack
-
-
-def tightest(row: Row, rule: VerdictSettings) -> Check:
-    """The check with the least slack, of a pair that was compared."""
-    return min(_checks(row, rule), key=lambda check: check.slack)
-
-
-def _checks(row: Row, rule: VerdictSettings) -> Iterator[Check]:
-    yield Check(_above(row["sync"], rule.min_sync), f"sync {number(row['sync'])} of at least {rule.min_sync:g}", "")
-    for part in row["parts"]:
-        if part["evidence"]:
-            word, cue = PART_WORDS[part["part"]], part["cue"]
-            yield Check(_above(part["r"], rule.min_r(cue)), f"{word} r {number(part['r'])} of at least {rule.min_r(cue):g}", cue)
-            stretch = abs(math.log(max(part["gain"], 1e-6)))
-            words = f"{word} moves {part['gain']:.2f}× as far, of at most {rule.max_gain:g}×, or as little"
-            yield Check(_below(stretch, math.log(rule.max_gain)), words, cue)
-    for name, column, limit, unit in (
-        ("late by", "lag", rule.max_lag_frames, "frames"),
-        ("late in places by", "local_lag", rule.max_local_lag_frames, "frames"),
-        ("first frames apart by", "misalignment", rule.max_misalignment, "face widths"),
-    ):
-        value = row[column] or 0.0
-        yield Check(_below(abs(value), limit), f"{name} {number(value)} of at most {limit:g} {unit}", "")
-    if row["edit_strength"] is not None and row["edit_strength"] < rule.min_edit:
-        # A strong edit is no better synchronised than a faint one: this check has no slack to give.
-        yield Check(row["edit_strength"] / rule.min_edit - 1.0, f"edit strength {number(row['edit_strength'], 4)}", "")
-
-
-def _above(value: float, limit: float) -> float:
-    return (value - limit) / max(1e-6, 1.0 - limit)
-
-
-def _below(value: float, limit: float) -> float:
-    return (limit - value) / max(1e-6, limit)
 
 
 def choose(survey: Survey, shown: int) -> Picks:

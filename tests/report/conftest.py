@@ -49,7 +49,7 @@ def measured(script: int = 0, *, tint: int = 90, frames: int = FRAMES, **changes
             values = np.zeros(frames) if given is None else given * noise * 12
         signals[name] = Signal(values.astype(np.float32), noise, seen)
     stamps = np.full((3, STAMP, STAMP, 3), tint, np.uint8)
-    return Measurement(frames, FPS, 128, 96, signals, 1.0, 0.0, FACE, np.full((6, 2), np.nan, np.float32), stamps)
+    return Measurement(frames, FPS, 128, 96, signals, 1.0, 0.0, FACE, stamps)
 
 
 def row(

@@ -1,5 +1,3 @@
-import math
-
 import pyarrow.parquet as pq
 import pytest
 
@@ -7,7 +5,7 @@ from synclora.errors import Reason
 from synclora.motion.verdict import Verdict
 from synclora.pairs.manifest import ManifestError
 from synclora.report import select
-from synclora.report.select import choose, fetch, slack, take, tightest
+from synclora.report.select import choose, fetch, take
 from tests.report.conftest import RULE, unread
 
 
@@ -37,22 +35,6 @@ def test_borderline_fills_up_from_the_other_side(made, rows):
     picks = choose(take(manifest, RULE), 2)
     assert len(picks.borderline) == 2
     assert picks.rejected == []
-
-
-def test_slack_is_positive_for_kept_and_negative_for_rejected(rows):
-    for row in rows:
-        if row["verdict"] == Verdict.KEPT:
-            assert 0 <= slack(row, RULE) <= 1
-        elif row["verdict"] == Verdict.REJECTED:
-            assert slack(row, RULE) < 0
-        else:
-            assert math.isnan(slack(row, RULE))
-
-
-def test_the_tightest_check_is_named(rows):
-    by_name = {row["name"]: row for row in rows}
-    assert tightest(by_name["nearest"], RULE).words == "mouth r 0.80 of at least 0.7"
-    assert tightest(by_name["dubbed"], RULE).cue == "speech"
 
 
 def test_without_a_rule_the_score_ranks(manifest):
