@@ -52,6 +52,20 @@ _FACE_ORDER = _mirror_order(FACE_POINTS, _FACE_TWINS)
 _BODY_ORDER = _mirror_order(BODY_POINTS, _BODY_TWINS)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """MediaPipe's C++ logs to file descriptor 2 whatever the log level; a user should see only our own lines."""
+    saved = os.dup(2)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(sink)
+        os.close(saved)
+
+
 @dataclass(frozen=True)
 class Landmarks:
     """One video's landmarks.
@@ -81,7 +95,7 @@ class Landmarker:
 
     def __init__(self, settings: LandmarkSettings) -> None:
         self.settings = settings
-        with _quiet():
+        with quiet():
             import mediapipe as mp
 
             solutions = mp.solutions
@@ -117,7 +131,7 @@ class Landmarker:
         Raises:
             ValueError: there is no frame.
         """
-        with _quiet():
+        with quiet():
             for graph in (*self._faces, *self._bodies):
                 graph.reset()  # trackers carry the last video's person over otherwise
             return self._track(iter(frames), fps, expected)
@@ -125,36 +139,34 @@ class Landmarker:
     def _track(self, frames: Iterator[Picture], fps: float, expected: int) -> Landmarks:
         pose_step = max(1, round(self.settings.pose_step_s * fps))
         count_step = max(1, (expected or round(4 * fps)) // self.settings.face_count_looks)
-        face, face_again, body_a, body_b, looks = ([] for _ in range(5))  # type: ignore[var-annotated]
-        second_faces, height, width = [], 0, 0
+        face: list[Floats] = []
+        face_again: list[Floats] = []
+        bodies: tuple[list[Floats], list[Floats]] = ([], [])
+        looks: list[int] = []
+        second_faces: list[float] = []
+        height = width = 0
         for index, frame in enumerate(frames):
             height, width = frame.shape[:2]
             look = (index // pose_step) % 2 if index % pose_step == 0 else -1
             mirror = np.ascontiguousarray(frame[:, ::-1])
             face.append(_face(self._faces[0], frame))
             face_again.append(_unmirror(_face(self._faces[1], mirror), _FACE_ORDER))
-            body_a.append(_body(self._bodies[0], frame) if look == 0 else _NO_BODY)
-            body_b.append(_unmirror(_body(self._bodies[1], mirror), _BODY_ORDER) if look == 1 else _NO_BODY)
+            bodies[0].append(_body(self._bodies[0], frame) if look == 0 else _NO_BODY)
+            bodies[1].append(_unmirror(_body(self._bodies[1], mirror), _BODY_ORDER) if look == 1 else _NO_BODY)
             looks.append(look)
             if index % count_step == 0:
                 second_faces.append(_second_face(self._counter, frame))
         if not face:
             raise ValueError("no frame to track")
-        body = np.stack([np.stack(body_a), np.stack(body_b)])
-        return Landmarks(np.stack(face), np.stack(face_again), body, np.array(looks, np.int8), float(np.median(second_faces)), width, height)
-
-
-def still_face(picture: Picture) -> Floats | None:
-    """Face landmarks of one still picture: (478, 3) in pixels (z in the scale of x), or None if no face is found."""
-    with _quiet():
-        import mediapipe as mp
-
-        with mp.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True) as graph:
-            found = graph.process(picture).multi_face_landmarks
-    if not found:
-        return None
-    height, width = picture.shape[:2]
-    return np.array([(p.x * width, p.y * height, p.z * width) for p in found[0].landmark], np.float32)
+        return Landmarks(
+            np.stack(face),
+            np.stack(face_again),
+            np.stack([np.stack(body) for body in bodies]),
+            np.array(looks, np.int8),
+            float(np.median(second_faces)),
+            width,
+            height,
+        )
 
 
 def _face(graph: Any, frame: Picture) -> Floats:
@@ -177,17 +189,3 @@ def _unmirror(points_kc: Floats, order: NDArray[np.intp]) -> Floats:
     back = points_kc[order].copy()
     back[:, 0] = 1.0 - back[:, 0]
     return back
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """MediaPipe's C++ logs to file descriptor 2 whatever the log level; a user should see only our own lines."""
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(sink)
-        os.close(saved)

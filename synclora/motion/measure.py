@@ -93,7 +93,9 @@ class Measurement:
         )
 
 
-def measure(landmarker: Landmarker, frames: Iterable[Picture], fps: float, *, size: tuple[int, int], expected: int = 0) -> Measurement:
+def measure(
+    landmarker: Landmarker, frames: Iterable[Picture], fps: float, *, size: tuple[int, int], expected: int = 0
+) -> Measurement:
     """Measure one video in one pass.
 
     Args:
@@ -129,4 +131,3 @@ def _stamped(frames: Iterable[Picture], stamps: list[Picture], every: int) -> It
 def _first_face(landmarks: Landmarks, seen: NDArray[np.bool_]) -> Floats:
     first = int(np.argmax(seen))
     return landmarks.face_tkc[first, list(FACE_FRAME)] * np.array([landmarks.width / landmarks.height, 1.0], np.float32)
-

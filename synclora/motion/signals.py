@@ -7,7 +7,9 @@ published curves, which they fit at r >= .99; head, shoulders and arms are ours.
 Shapes: t frames, k landmarks, c coordinates (x, y in pixels of the analysed picture).
 """
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +96,7 @@ def signals_of(landmarks: Landmarks) -> dict[str, Signal]:
     return {name: (face | body)[name] for name in SIGNALS}
 
 
-def smooth(values: NDArray[np.floating]) -> NDArray[np.float64]:
+def smooth(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Savitzky-Golay along the last axis, window 9, order 2: the smoothing of the authors' plotted curves. Shorter clips, shorter window."""
     frames = values.shape[-1]
     window = min(SMOOTH_WINDOW, frames - 1 + frames % 2)
@@ -105,12 +107,14 @@ def smooth(values: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def face_seen(landmarks: Landmarks) -> NDArray[np.bool_]:
     """(t,) whether a face was found."""
-    return np.isfinite(landmarks.face_tkc[:, NOSE_TIP, 0])
+    seen: NDArray[np.bool_] = np.isfinite(landmarks.face_tkc[:, NOSE_TIP, 0])
+    return seen
 
 
 def _face_signals(face_tkc: Floats) -> dict[str, Floats]:
     def gap(a: int, b: int) -> Floats:
-        return np.linalg.norm(face_tkc[:, a] - face_tkc[:, b], axis=-1)
+        distance: Floats = np.linalg.norm(face_tkc[:, a] - face_tkc[:, b], axis=-1)
+        return distance
 
     def aspect(eye: tuple[int, ...]) -> Floats:
         outer, top1, top2, inner, bottom2, bottom1 = eye
@@ -167,12 +171,13 @@ def _turn_taking_signal(look_a: Floats, look_b: Floats, look_t: NDArray[np.int8]
     return Signal(_unwrap(values, name), _noise(np.where(both, difference, np.nan), name, share=0.25), covered[0] | covered[1])
 
 
-def _noise(error: NDArray[np.floating], name: str, share: float) -> float:
+def _noise(error: NDArray[np.floating[Any]], name: str, share: float) -> float:
     """Spread of the smoothed error; `share` of the two looks' squared difference is the error of the value that is used."""
     floor = NOISE_FLOOR[name]
     if np.isfinite(error).sum() < SMOOTH_WINDOW:
         return floor
-    return max(floor, float(smooth(_unwrap(_bridge(error, ""), name)).std()) * share**0.5)
+    spread = float(smooth(_unwrap(_bridge(error, ""), name)).std())
+    return max(floor, spread * math.sqrt(share))
 
 
 def _covered(found: NDArray[np.bool_], looked: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -184,16 +189,16 @@ def _covered(found: NDArray[np.bool_], looked: NDArray[np.bool_]) -> NDArray[np.
     return np.interp(frames, at, found[at].astype(float), left=0.0, right=0.0) >= 1.0
 
 
-def _bridge(values: NDArray[np.floating], name: str) -> Floats:
+def _bridge(values: NDArray[np.floating[Any]], name: str) -> Floats:
     known = np.flatnonzero(np.isfinite(values))
     if not known.size:
         return np.zeros(len(values), np.float32)
     return np.interp(np.arange(len(values)), known, _unwrap(values[known], name)).astype(np.float32)
 
 
-def _unwrap(values: NDArray[np.floating], name: str) -> Floats:
+def _unwrap(values: NDArray[np.floating[Any]], name: str) -> Floats:
     return (np.unwrap(values) if name in ANGLES else values).astype(np.float32)
 
 
-def _wrapped(difference: NDArray[np.floating], name: str) -> NDArray[np.floating]:
+def _wrapped(difference: NDArray[np.floating[Any]], name: str) -> NDArray[np.floating[Any]]:
     return (difference + np.pi) % (2 * np.pi) - np.pi if name in ANGLES else difference

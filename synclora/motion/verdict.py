@@ -64,9 +64,7 @@ def judge(source: Measurement, edited: Measurement, rule: VerdictSettings) -> Ju
     sync = compare(source, edited, rule)
     findings = [*_against_edit(edit, misalignment, rule), *_against_sync(sync, rule)]
     if findings:
-        return Judgement(
-            Verdict.REJECTED, findings[0][0], "; ".join(detail for _, detail in findings), sync, edit, misalignment
-        )
+        return Judgement(Verdict.REJECTED, findings[0][0], "; ".join(detail for _, detail in findings), sync, edit, misalignment)
     return Judgement(Verdict.KEPT, None, "", sync, edit, misalignment)
 
 

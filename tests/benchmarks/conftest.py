@@ -1,7 +1,7 @@
 """Videos measured once per session, and a place for figures."""
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ def measured(landmarker) -> Iterator[Measure]:
     """measured(path, edit=None): one video, or its photometric twin."""
     decoder = Decoder()
 
-    @lru_cache(maxsize=None)
+    @cache
     def one(path: Path, edit: str | None = None) -> Measurement:
         frames = decoder.frames(path)
         pictures = list(frames)

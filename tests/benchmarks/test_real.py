@@ -30,7 +30,11 @@ COPY_LEAST = {"speech": 0.99, "blink": 0.99, "gaze": 0.96}
 def test_authors_curves(portraits, measured, figure, half):
     """SYNCLORA_AUTHORS_PAIR names the authors' own file (paired_video.mp4 of their project page): there every curve must reach .99."""
     original = os.environ.get("SYNCLORA_AUTHORS_PAIR")
-    view = View(original, "left" if half == "source" else "right") if original else portraits / "pairs" / "synth_paired" / f"{half}.mp4"
+    view = (
+        View(original, "left" if half == "source" else "right")
+        if original
+        else portraits / "pairs" / "synth_paired" / f"{half}.mp4"
+    )
     with (portraits / "labels" / "paired_video_curves.csv").open() as file:
         rows = list(csv.DictReader(file))
     video = measured(view)

@@ -10,7 +10,9 @@ from synclora.motion.signals import NOISE_FLOOR, SIGNALS, Signal
 FRAMES, FPS = 100, 25.0
 
 
-def person(seed: int = 0, *, still: tuple[str, ...] = (), hidden: tuple[str, ...] = (), noise: float = 1.0, shade: int = 100) -> Measurement:
+def person(
+    seed: int = 0, *, still: tuple[str, ...] = (), hidden: tuple[str, ...] = (), noise: float = 1.0, shade: int = 100
+) -> Measurement:
     """Someone who moves every signal by twenty times its noise floor, but for those named."""
     rng = np.random.default_rng(seed)
     signals = {}

@@ -7,7 +7,6 @@ portrait = load_portrait(Path("faces/anna.jpg"), size=320)
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 
 from synclora.errors import MediaError, Reason
 from synclora.media.images import read_picture
+from synclora.motion.stills import person_matte, still_faces
 from synclora.pairs.puppet import landmarks as lm
 from synclora.pairs.puppet.raster import Array, Picture, blur, floats, polygon, resized, smoothstep, to_bytes
 
@@ -74,33 +74,13 @@ def find_face(picture: Picture) -> Array:
     Raises:
         MediaError: there is no face, or more than one.
     """
-    faces = _faces(picture, 0.5) or _faces(picture, 0.2)  # surely first: at 0.2 a flower can be a second face
-    if not faces:
+    found = still_faces(picture, 0.5) or still_faces(picture, 0.2)  # surely first: at 0.2 a flower can be a second face
+    if not found:
         raise MediaError(Reason.NO_FACE, "no face found in the portrait; use a frontal picture of one person")
-    height, width = picture.shape[:2]
-    found = [np.asarray([[p.x * width, p.y * height, p.z * width] for p in face.landmark], dtype=np.float32) for face in faces]
     apart = [float(np.linalg.norm((other - found[0])[:, :2].mean(axis=0))) for other in found[1:]]
     if apart and max(apart) > np.ptp(found[0][:, 0]):  # nearer, it is the same face found twice
         raise MediaError(Reason.TWO_FACES, "more than one face in the portrait; crop it to one person")
     return found[0]
-
-
-def _faces(picture: Picture, confidence: float) -> list[Any]:
-    import mediapipe
-
-    with mediapipe.solutions.face_mesh.FaceMesh(
-        static_image_mode=True, refine_landmarks=True, max_num_faces=2, min_detection_confidence=confidence
-    ) as mesh:
-        return mesh.process(picture).multi_face_landmarks or []
-
-
-def find_person(picture: Picture) -> Array:
-    """How surely each pixel belongs to the person: (height, width) in 0..1."""
-    import mediapipe
-
-    with mediapipe.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as segmenter:
-        mask = segmenter.process(picture).segmentation_mask
-    return np.asarray(mask, dtype=np.float32)
 
 
 @lru_cache(maxsize=32)
@@ -146,7 +126,7 @@ def _width(points: Array, a: int, b: int) -> float:
 
 def _matte(picture: Picture, points: Array) -> Array:
     size = picture.shape[0]
-    raw = find_person(picture)
+    raw = person_matte(picture)
     face = polygon(np.ascontiguousarray(points[list(lm.OVAL), :2]), size, size, 2.0)
     return np.maximum(smoothstep((raw - 0.15) / 0.7), face).astype(np.float32)
 
