@@ -1,16 +1,17 @@
 """The output folder: ours, or refused; one run at a time.
 
-    OUT/synclora.json        says that the folder is ours, and by which recipe it was made
-    OUT/manifest.parquet     one row per input
-    OUT/metadata.jsonl       the kept pairs, as both trainers read them
-    OUT/kept/{source,edited} their videos
-    OUT/report.html          what a person looks at
-    OUT/measured, generated  what a rerun need not do again
+OUT/synclora.json        says that the folder is ours, and by which recipe it was made
+OUT/manifest.parquet     one row per input
+OUT/metadata.jsonl       the kept pairs, as both trainers read them
+OUT/kept/{source,edited} their videos
+OUT/report.html          what a person looks at
+OUT/measured, generated  what a rerun need not do again
 """
 
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from synclora.errors import SyncLoraError
 
 KIND = "synclora-curation"
 _MARKER = "synclora.json"
+_LOCK = ".lock"
 
 
 class OutputError(SyncLoraError):
@@ -29,20 +31,26 @@ class OutputError(SyncLoraError):
 
 
 @contextmanager
-def open_output(out: Path) -> Iterator[Path]:
-    """Make the folder or take it up again, and hold it for this run.
+def open_output(out: Path, *, made: bool = False) -> Iterator[Path]:
+    """Make the folder or take it up again, hold it for this run, and clear away what a killed one left half-written.
+
+    Args:
+        out: the folder.
+        made: it must be ours already.
 
     Raises:
         OutputError: it is not empty and not ours, cannot be written, or another run holds it.
     """
     try:
-        ours = not out.exists() or _read_marker(out) is not None or not any(out.iterdir())
-        if not ours:
+        ours = _read_marker(out) is not None
+        if made and not ours:
+            raise OutputError(f"--out {out}: no curation there; run without --rescore first")
+        if not ours and out.exists() and any(out.iterdir()):
             raise OutputError(f"--out {out}: not empty and not made by jobs/curate.py; choose an empty or new folder")
         out.mkdir(parents=True, exist_ok=True)
         if _read_marker(out) is None:
             write_whole(out / _MARKER, json.dumps({"kind": KIND}))
-        lock = os.open(out / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        lock = os.open(out / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise OutputError(f"--out {out}: {error.strerror}; choose a folder that can be written") from error
     try:
@@ -50,6 +58,7 @@ def open_output(out: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OutputError(f"--out {out}: another run is writing there; wait for it or choose another folder") from error
+        _sweep(out)
         yield out
     finally:
         os.close(lock)
@@ -71,7 +80,9 @@ def check_same_measuring(out: Path, recipe: CurateRecipe) -> None:
     if before is None:
         raise OutputError(f"--out {out}: no finished curation there to rescore; run without --rescore first")
     now = json.loads(json.dumps(recipe.measuring()))
-    changed = [f"{name} {before.get(name)} -> {now.get(name)}" for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    changed = [
+        f"{name} {before.get(name)} -> {now.get(name)}" for name in sorted({*before, *now}) if before.get(name) != now.get(name)
+    ]
     if changed:
         raise OutputError(f"--rescore: its videos were measured by another recipe ({'; '.join(changed)}); run without --rescore")
 
@@ -84,6 +95,20 @@ def write_whole(path: Path, text: str) -> None:
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _sweep(out: Path) -> None:
+    """Remove scratch files and drafts: what is hidden in the folders that only jobs write to."""
+    for scratch in out.glob(".*.part"):
+        scratch.unlink(missing_ok=True)
+    for ours in ("measured", "generated", "kept"):
+        for folder, folders, files in os.walk(out / ours):
+            for name in [name for name in folders if name.startswith(".")]:
+                shutil.rmtree(Path(folder, name), ignore_errors=True)
+                folders.remove(name)
+            for name in files:
+                if name.startswith("."):
+                    Path(folder, name).unlink(missing_ok=True)
 
 
 def _read_marker(out: Path) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """The recipe of a curation: every setting of every room, in one value.
 
-    recipe = CurateRecipe.from_yaml(Path("jobs/recipes/curate.yaml"))
+recipe = CurateRecipe.from_yaml(Path("jobs/recipes/curate.yaml"))
 """
 
 from typing import Any
@@ -55,7 +55,10 @@ class CurateRecipe(Settings):
 
     def measuring(self) -> dict[str, Any]:
         """The settings that a measurement depends on; when one changes, videos are measured again."""
-        return {"media.analysis_side": self.media.analysis_side, **{f"landmarks.{k}": v for k, v in self.landmarks.model_dump().items()}}
+        return {
+            "media.analysis_side": self.media.analysis_side,
+            **{f"landmarks.{k}": v for k, v in self.landmarks.model_dump().items()},
+        }
 
     def result_fingerprint(self) -> str:
         """Changes when a verdict might: measuring and judging, not resources."""

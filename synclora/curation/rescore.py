@@ -1,6 +1,6 @@
 """Verdicts anew, from the manifest alone: another threshold, another set of cues, another number of best pairs. No video is opened.
 
-    rows = rejudged(read_rows(manifest), recipe.verdict, fingerprint)
+rows = rejudged(read_rows(manifest), recipe.verdict, fingerprint)
 """
 
 from collections.abc import Iterable, Iterator

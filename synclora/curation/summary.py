@@ -66,7 +66,9 @@ class Tally:
             ceiling = sum(self._ceilings.values())
             facts["Measured"] = f"{self.frames} frames, {rate:.0f} per second"
             if ceiling:
-                facts["Ceiling"] = f"{rate / ceiling:.0%} of {ceiling:.0f} per second, MediaPipe alone on these workers and frames"
+                facts["Ceiling"] = (
+                    f"{rate / ceiling:.0%} of {ceiling:.0f} per second, MediaPipe alone on these workers and frames"
+                )
         else:
             facts["Measured"] = "nothing: every video was measured before"
         return facts
@@ -95,7 +97,9 @@ def closing_table(tally: Tally, out: Path) -> Table:
 def watched(console: Console, total: int) -> Iterator[Callable[[Iterable[Row]], Iterator[Row]]]:
     """A progress line over rows as they pass; on a log instead of a terminal, one line for every tenth of the way."""
     columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[verdicts]}"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    ) as progress:
         task = progress.add_task("judging", total=total, verdicts="")
 
         def watch(rows: Iterable[Row]) -> Iterator[Row]:

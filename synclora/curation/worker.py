@@ -1,7 +1,7 @@
 """The worker: one pair in, one manifest row out. Built once per process; holds the decoder and MediaPipe's graphs.
 
-    worker = PairWorker(source, recipe, out, run="…")
-    result = worker.judge(pair)
+worker = PairWorker(recipe, out, run="…")
+result = worker.judge(pair)
 """
 
 import math
@@ -10,14 +10,14 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from synclora.curation.cores import claim_core
 from synclora.curation.recipe import CurateRecipe
 from synclora.curation.store import Attempts, MeasurementStore, pair_id, unread_pair_id, view_id
-from synclora.errors import MediaError
+from synclora.errors import MediaError, Reason
 from synclora.media.decode import Decoder, Picture
 from synclora.motion.landmarks import Landmarker
 from synclora.motion.measure import Measurement, measure
@@ -53,6 +53,7 @@ class PairWorker:
         if recipe.resources.pin:
             claim_core()
         self._recipe = recipe
+        self._out = out
         self._fingerprint = recipe.result_fingerprint()
         self._store = MeasurementStore(out / "measured")
         self._attempts = Attempts(out / "attempts", run, recipe.faults.attempts)
@@ -71,26 +72,39 @@ class PairWorker:
         return Result(row, self._frames, self._seconds, self._ceiling)
 
     def _row(self, pair: Pair) -> Row:
-        identity = unread_pair_id(pair)
+        named = replace(pair, source=self._named(pair.source), edited=self._named(pair.edited))
+        identity = unread_pair_id(named)
         try:
             if pair.problem:
                 raise MediaError(pair.problem, pair.detail)
             ids = self._view_id(pair.source), self._view_id(pair.edited)
             identity = pair_id(*ids)
             halves = self._both(pair, ids, identity)
+            judgement = judge(*halves, self._recipe.verdict)
         except MediaError as error:
             lost = Judgement(Verdict.QUARANTINED, error.reason, error.detail, None, math.nan, math.nan)
-            return manifest_row(identity, pair, lost, None, self._fingerprint)
-        return manifest_row(identity, pair, judge(*halves, self._recipe.verdict), halves, self._fingerprint)
+            return manifest_row(identity, named, lost, None, self._fingerprint)
+        return manifest_row(identity, named, judgement, halves, self._fingerprint)
+
+    def _named(self, view: View) -> View:
+        """What lies in the output folder is named by its place there: the folder may move, and two runs' manifests are alike."""
+        path = Path(view.path)
+        return replace(view, path=path.relative_to(self._out).as_posix()) if path.is_relative_to(self._out) else view
 
     def _both(self, pair: Pair, ids: tuple[str, str], identity: str) -> tuple[Measurement, Measurement]:
         known = self._store.get(ids[0]), self._store.get(ids[1])
         if known[0] and known[1]:
             return known[0], known[1]
+        self._landmarker = self._landmarker or Landmarker(self._recipe.landmarks)  # its seconds are not the pair's
         self._attempts.begin(identity)
         try:
             with _deadline(self._recipe.faults.seconds_per_pair):
                 return known[0] or self._measure(pair.source, ids[0]), known[1] or self._measure(pair.edited, ids[1])
+        except (MediaError, OSError):
+            raise
+        except Exception as error:  # a surprise is the pair's failure too: the next pair gets new graphs
+            self._landmarker = None
+            raise MediaError(Reason.CRASHED, f"{type(error).__name__}: {' '.join(str(error).split())}") from error
         finally:
             self._attempts.end(identity)
 
@@ -98,7 +112,8 @@ class PairWorker:
         return view_id(view, self._recipe.measuring(), self._recipe.media.max_bytes)
 
     def _measure(self, view: View, key: str) -> Measurement:
-        landmarker = self._landmarker = self._landmarker or Landmarker(self._recipe.landmarks)
+        landmarker = self._landmarker
+        assert landmarker
         started = time.perf_counter()
         frames = self._decoder.frames(view)
         info = frames.info
