@@ -24,7 +24,7 @@ MOUTH_RIGHT, MOUTH_LEFT = 61, 291
 RIGHT_EYE = (33, 160, 158, 133, 153, 144)
 LEFT_EYE = (362, 385, 387, 263, 373, 380)
 RIGHT_IRIS = 468
-NOSE_TIP, RIGHT_EAR, LEFT_EAR = 1, 234, 454
+NOSE_TIP, NASION, RIGHT_EAR, LEFT_EAR = 1, 168, 234, 454
 FACE_FRAME = (10, 152, 234, 454, 33, 133, 362, 263, 1, 61, 291)
 """Forehead, chin, ears, eye corners, nose tip, mouth corners: where the face is in the first frame."""
 # MediaPipe pose (33 points). Left is the person's left.
@@ -51,7 +51,7 @@ NOISE_FLOOR = {
     "head_yaw": 0.005,
     "head_pitch": 0.004,
     "head_roll": 0.002,
-    "shoulders_roll": 0.008,
+    "shoulders_roll": 0.015,
     "left_elbow": 0.02,
     "right_elbow": 0.02,
     "left_wrist_x": 0.01,
@@ -123,7 +123,7 @@ def _face_signals(face_tkc: Floats) -> dict[str, Floats]:
     outer, inner = RIGHT_EYE[0], RIGHT_EYE[3]
     across = face_tkc[:, LEFT_EAR] - face_tkc[:, RIGHT_EAR]
     width = np.linalg.norm(across, axis=-1)
-    nose = face_tkc[:, NOSE_TIP] - (face_tkc[:, LEFT_EAR] + face_tkc[:, RIGHT_EAR]) / 2
+    nasion = face_tkc[:, NASION] - (face_tkc[:, LEFT_EAR] + face_tkc[:, RIGHT_EAR]) / 2  # the nose's tip moves with the jaw
     right, left = gap(NOSE_TIP, RIGHT_EAR), gap(NOSE_TIP, LEFT_EAR)
     eyes = face_tkc[:, LEFT_EYE[3]] - face_tkc[:, outer]
     iris = face_tkc[:, RIGHT_IRIS, 0] - (face_tkc[:, outer, 0] + face_tkc[:, inner, 0]) / 2
@@ -132,7 +132,7 @@ def _face_signals(face_tkc: Floats) -> dict[str, Floats]:
         "gaze": -iris / gap(outer, inner),
         "blink": -(aspect(RIGHT_EYE) + aspect(LEFT_EYE)) / 2,
         "head_yaw": (right - left) / (right + left),
-        "head_pitch": (across[:, 0] * nose[:, 1] - across[:, 1] * nose[:, 0]) / width**2,
+        "head_pitch": (across[:, 0] * nasion[:, 1] - across[:, 1] * nasion[:, 0]) / width**2,
         "head_roll": np.arctan2(eyes[:, 1], eyes[:, 0]),
     }
 

@@ -106,11 +106,16 @@ def _against_sync(sync: Sync, rule: VerdictSettings) -> Iterator[Finding]:
 
 
 def _against_part(part: Agreement, rule: VerdictSettings) -> Iterator[Finding]:
-    least = rule.min_r(part.cue) * part.ceiling
+    least = least_r(part, rule)
     if part.r < least:
         yield Reason(part.cue), f"{part.part} r {part.r:.2f} < {least:.2f}"
     elif not 1 / rule.max_gain <= part.gain <= rule.max_gain:
         yield Reason(part.cue), f"{part.part} moves {part.gain:.2f} times as far as in the source"
+
+
+def least_r(part: Agreement, rule: VerdictSettings) -> float:
+    """The r that a part must reach: the cue's limit, times what a perfect twin would reach through the part's noise."""
+    return rule.min_r(part.cue) * part.ceiling
 
 
 def edit_strength(source: Measurement, edited: Measurement) -> float:

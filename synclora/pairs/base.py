@@ -1,7 +1,7 @@
 """The interface of a source of pairs: an object that yields rows, and makes a row's files when asked.
 
-    for pair in FolderPairs("shoots/may").rows():
-        pair = source.materialise(pair, scratch)     # readers: nothing to do; the puppet renders, a remote file is fetched
+for pair in FolderPairs("shoots/may").rows():
+    pair = source.materialise(pair, scratch)     # readers: nothing to do; the puppet renders, a remote file is fetched
 """
 
 from dataclasses import dataclass, replace

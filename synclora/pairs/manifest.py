@@ -51,7 +51,10 @@ MOTION = pa.struct(
 
 SCHEMA = pa.schema(
     [
-        *(pa.field(name, pa.string()) for name in ("pair_id", "name", "source", "source_half", "edited", "edited_half", "caption")),
+        *(
+            pa.field(name, pa.string())
+            for name in ("pair_id", "name", "source", "source_half", "edited", "edited_half", "caption")
+        ),
         *(pa.field(name, pa.string()) for name in ("verdict", "reason", "detail")),
         *(pa.field(name, pa.float64()) for name in ("sync", "sync_low", "sync_high")),
         *(pa.field(f"sync_{cue}", pa.float64()) for cue in CUES),
@@ -117,7 +120,9 @@ def verdict_columns(judgement: Judgement) -> Row:
         return columns
     columns |= {"sync": _number(sync.score), "sync_low": _number(sync.low), "sync_high": _number(sync.high)}
     columns |= {"lag": _number(sync.lag), "local_lag": _number(sync.local_lag), "local_at": sync.local_at}
-    columns["parts"] = [{**vars(part), **{k: _number(v) for k, v in vars(part).items() if isinstance(v, float)}} for part in sync.parts]
+    columns["parts"] = [
+        {**vars(part), **{k: _number(v) for k, v in vars(part).items() if isinstance(v, float)}} for part in sync.parts
+    ]
     for cue in CUES:
         parts = sorted((part for part in sync.parts if part.cue == cue), key=lambda part: part.snr)
         if parts:
@@ -164,7 +169,9 @@ def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[Row]:
     with file:
         if not file.schema_arrow.equals(SCHEMA):
             unlike = sorted(set(file.schema_arrow.names) ^ set(SCHEMA.names)) or ["column types"]
-            raise ManifestError(f"manifest {path}: written by another version ({', '.join(unlike)[:120]}); curate into a new --out")
+            raise ManifestError(
+                f"manifest {path}: written by another version ({', '.join(unlike)[:120]}); curate into a new --out"
+            )
         for batch in file.iter_batches(ROWS_PER_GROUP, columns=columns):
             yield from batch.to_pylist()
 

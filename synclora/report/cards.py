@@ -10,12 +10,13 @@ from markupsafe import Markup
 from synclora.errors import Reason
 from synclora.media.decode import Decoder
 from synclora.motion.settings import CUES, Cue, VerdictSettings
-from synclora.motion.verdict import Verdict
+from synclora.motion.sync import Agreement
+from synclora.motion.verdict import Verdict, least_r
 from synclora.pairs.base import View
 from synclora.report.charts import line_chart
 from synclora.report.curves import Curve, curves_of
 from synclora.report.frames import face_box, jpeg, pictures
-from synclora.report.limits import Part, failing, least_r, tightest
+from synclora.report.limits import Part, failing, tightest
 from synclora.report.moments import Moment, moments_of
 from synclora.report.words import PART_WORDS, SIGNAL_WORDS, explain, number
 
@@ -157,7 +158,7 @@ def _chip(part: Part, fails: bool, rule: VerdictSettings | None) -> Chip:
         return Chip("none", name, f"no evidence: {part['why']}")
     text = f"r {number(part['r'])}, lag {number(part['lag'], 1, sign=True)}"
     if fails and rule:
-        least = least_r(part, rule)
+        least = least_r(Agreement(**part), rule)
         text += f", needs {number(least)}" if part["r"] < least else f", moves {part['gain']:.1f}× as far"
     return Chip("fails" if fails else "passes", name, text)
 

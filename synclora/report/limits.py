@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from synclora.motion.settings import VerdictSettings
 from synclora.motion.sync import Agreement
-from synclora.motion.verdict import Verdict
+from synclora.motion.verdict import Verdict, least_r
 from synclora.report.words import PART_WORDS, number
 
 Row = dict[str, Any]
@@ -24,11 +24,6 @@ class Check(NamedTuple):
     slack: float
     words: str
     cue: str
-
-
-def least_r(part: Part, rule: VerdictSettings) -> float:
-    """The r that this part must reach: the cue's limit, times what a perfect twin would reach through the part's noise."""
-    return rule.min_r(part["cue"]) * Agreement(**part).ceiling
 
 
 def failing(parts: list[Part], reason: str | None, rule: VerdictSettings | None) -> set[str]:
@@ -75,7 +70,7 @@ def _checks(row: Row, rule: VerdictSettings) -> Iterator[Check]:
 
 
 def _part_checks(part: Part, rule: VerdictSettings) -> Iterator[Check]:
-    word, cue, least = PART_WORDS[part["part"]], part["cue"], least_r(part, rule)
+    word, cue, least = PART_WORDS[part["part"]], part["cue"], least_r(Agreement(**part), rule)
     yield Check(_above(part["r"], least), f"{word} r {number(part['r'])} of at least {number(least)}", cue)
     stretch = abs(math.log(max(part["gain"], 1e-6)))
     words = f"{word} moves {part['gain']:.2f}× as far, of at most {rule.max_gain:g}×, or as little"
