@@ -195,6 +195,12 @@ def test_dockerfile_copies_what_exists_and_ends_unprivileged() -> None:
     assert let_through == set(copied)
 
 
+def held(cpus: int, resources: dict[str, Any]) -> int:
+    """Landmark actors that a node of so many CPUs holds: one per CPU by default, and never more than their CPUs allow."""
+    room = int(cpus / resources["actor_cpus"])
+    return min(room, resources["actors"] or cpus)
+
+
 def fits(actors: float, memory_bytes: float, resources: dict[str, Any]) -> bool:
     return actors * resources["actor_memory_mb"] * 1e6 <= memory_bytes
 
@@ -204,7 +210,7 @@ def test_workers_hold_their_actors(spec: dict[str, Any], resources: dict[str, An
     for group in spec["workerGroupSpecs"]:
         asked = container(group["template"]["spec"])["resources"]
         assert asked["requests"] == asked["limits"]  # Ray plans with the limit; a smaller request would be overbooked
-        actors = int(asked["limits"]["cpu"]) // resources["actor_cpus"]
+        actors = held(int(asked["limits"]["cpu"]), resources)
         assert actors >= 1
         assert fits(actors, SCHEDULABLE * (size(asked["limits"]["memory"]) - NODE_OVERHEAD_BYTES), resources), group["groupName"]
         assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
@@ -256,7 +262,7 @@ def test_cloud_workers_hold_their_actors(cloud: str, resources: dict[str, Any]) 
     nodes = config["available_node_types"]
     assert nodes[config["head_node_type"]]["resources"] == {"CPU": 0}
     cpu, gpu = nodes["cpu"], nodes["gpu"]
-    assert fits(cpu["resources"]["CPU"] // resources["actor_cpus"], cpu["resources"]["memory"], resources)
+    assert fits(held(cpu["resources"]["CPU"], resources), cpu["resources"]["memory"], resources)
     assert gpu["resources"]["GPU"] >= max(1, resources["actor_gpus"])
     assert gpu["min_workers"] == 0
     assert cpu["max_workers"] + gpu["max_workers"] <= config["max_workers"]
