@@ -86,8 +86,8 @@ class Judge:
         except OSError as error:
             return {"stop": one_line(error)}
         row = pa.RecordBatch.from_pylist([result.row], SCHEMA).serialize().to_pybytes()
-        cost = {"frames": result.frames, "seconds": result.seconds, "ceiling": result.ceiling, "worker": os.getpid()}
-        return {"row": row, "stop": "", **cost}
+        cost = {"frames": result.frames, "begun": result.begun, "ended": result.ended, "ceiling": result.ceiling}
+        return {"row": row, "stop": "", "worker": f"{os.uname().nodename} {os.getpid()}", **cost}
 
 
 def curate(source: PairSource, pairs: list[Pair], recipe: CurateRecipe, out: Path, tally: Tally) -> Iterator[Row]:
@@ -117,7 +117,7 @@ def curate(source: PairSource, pairs: list[Pair], recipe: CurateRecipe, out: Pat
     for item in rows.iter_rows():
         if item["stop"]:
             raise OSError(item["stop"])
-        tally.measured(item["worker"], item["frames"], item["seconds"], item["ceiling"])
+        tally.measured(*(item[name] for name in ("worker", "frames", "begun", "ended", "ceiling")))
         yield pa.ipc.read_record_batch(pa.py_buffer(item["row"]), SCHEMA).to_pylist()[0]
 
 

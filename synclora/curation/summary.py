@@ -1,6 +1,6 @@
 """What a person sees of a run: progress while it lasts, a table when it ends."""
 
-import time
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -22,9 +22,8 @@ class Tally:
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.scores: dict[str, float] = {}
         self.frames = 0
-        self._ceilings: dict[int, float] = {}
-        self._begun: float | None = None
-        self._ended = 0.0
+        self._ceilings: dict[str, float] = {}
+        self._begun, self._ended = math.inf, 0.0
 
     @property
     def inputs(self) -> int:
@@ -47,13 +46,11 @@ class Tally:
             self._count(row)
             yield row
 
-    def measured(self, worker: int, frames: int, seconds: float, ceiling: float) -> None:
-        """Note what a worker did for one pair. The clock starts at the first measured pair's begin and ends with the last one."""
+    def measured(self, worker: str, frames: int, begun: float, ended: float, ceiling: float) -> None:
+        """Note what a worker did for one pair. The clock runs from the first measured pair's begin to the last one's end."""
         if not frames:
             return
-        now = time.monotonic()
-        self._begun = now - seconds if self._begun is None else self._begun
-        self._ended = now
+        self._begun, self._ended = min(self._begun, begun), max(self._ended, ended)
         self.frames += frames
         if ceiling:
             self._ceilings[worker] = ceiling
@@ -61,7 +58,7 @@ class Tally:
     def facts(self) -> dict[str, str]:
         """Lines for the report and the closing table."""
         facts = {"Inputs": f"{self.inputs} = " + " + ".join(f"{self.verdicts[verdict]} {verdict.value}" for verdict in Verdict)}
-        if self.frames and self._begun is not None:
+        if self.frames:
             rate = self.frames / max(1e-9, self._ended - self._begun)
             ceiling = sum(self._ceilings.values())
             facts["Measured"] = f"{self.frames} frames, {rate:.0f} per second"

@@ -8,10 +8,9 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 from synclora.curation.cores import claim_core
@@ -25,9 +24,6 @@ from synclora.motion.verdict import Judgement, Verdict, judge
 from synclora.pairs.base import Pair, View
 from synclora.pairs.manifest import Row, manifest_row
 
-CEILING_FRAMES = 50
-"""Frames of a worker's first video that are tracked once more, from memory: the rate that MediaPipe alone reaches here."""
-
 
 @dataclass(frozen=True)
 class Result:
@@ -36,13 +32,16 @@ class Result:
     Attributes:
         row: the manifest row.
         frames: frames measured now (0 if all was in the store).
-        seconds: time spent measuring them, decoding included.
-        ceiling: frames per second of MediaPipe alone in this worker; 0 until it is known.
+        begun: when measuring them began, seconds since 1970.
+        ended: when it ended, decoding included.
+        ceiling: frames per second of MediaPipe alone in this worker, over all its videos: what would remain if decoding and waiting were free.
+            Counted in the process's own seconds of CPU, since its decoder shares the core. 0 until it is known.
     """
 
     row: Row
     frames: int
-    seconds: float
+    begun: float
+    ended: float
     ceiling: float
 
 
@@ -59,7 +58,8 @@ class PairWorker:
         self._attempts = Attempts(out / "attempts", run, recipe.faults.attempts)
         self._decoder = Decoder(recipe.media)
         self._landmarker: Landmarker | None = None
-        self._frames, self._seconds, self._ceiling = 0, 0.0, 0.0
+        self._frames, self._begun, self._ended = 0, 0.0, 0.0
+        self._tracked, self._tracking = 0, 0.0
 
     def judge(self, pair: Pair) -> Result:
         """Judge one pair, from the store where it can.
@@ -67,9 +67,10 @@ class PairWorker:
         Raises:
             OSError: the output folder cannot be written (a full disk): the run must stop.
         """
-        self._frames, self._seconds = 0, 0.0
+        self._frames = 0
         row = self._row(pair)
-        return Result(row, self._frames, self._seconds, self._ceiling)
+        ceiling = self._tracked / self._tracking if self._tracked else 0.0
+        return Result(row, self._frames, self._begun, self._ended, ceiling)
 
     def _row(self, pair: Pair) -> Row:
         named = replace(pair, source=self._named(pair.source), edited=self._named(pair.edited))
@@ -114,29 +115,32 @@ class PairWorker:
     def _measure(self, view: View, key: str) -> Measurement:
         landmarker = self._landmarker
         assert landmarker
-        started = time.perf_counter()
+        begun, worked = time.time(), time.process_time()
         frames = self._decoder.frames(view)
-        info = frames.info
-        kept: list[Picture] = []
-        pictures = frames if self._ceiling else _kept(frames, kept, CEILING_FRAMES)
+        info, pictures = frames.info, _Timed(frames)
         width = info.width if view.half == "whole" else info.width // 2
         measurement = measure(landmarker, pictures, float(info.fps), size=(width, info.height), expected=info.frames)
+        self._tracked += measurement.frames
+        self._tracking += time.process_time() - worked - pictures.reading
         self._store.put(key, measurement)
-        self._frames += measurement.frames
-        self._seconds += time.perf_counter() - started
-        if kept:
-            started = time.perf_counter()
-            landmarker.track(kept, float(info.fps), len(kept))
-            self._ceiling = len(kept) / (time.perf_counter() - started)
+        self._begun = self._begun if self._frames else begun
+        self._frames, self._ended = self._frames + measurement.frames, time.time()
         return measurement
 
 
-def _kept(frames: Iterable[Picture], kept: list[Picture], most: int) -> Iterator[Picture]:
-    stream = iter(frames)
-    for frame in islice(stream, most):
-        kept.append(frame)
-        yield frame
-    yield from stream
+class _Timed(Iterator[Picture]):
+    """Frames as they come, and what reading them cost this process in seconds of CPU."""
+
+    def __init__(self, frames: Iterator[Picture]) -> None:
+        self._frames = frames
+        self.reading = 0.0
+
+    def __next__(self) -> Picture:
+        before = time.process_time()
+        try:
+            return next(self._frames)
+        finally:
+            self.reading += time.process_time() - before
 
 
 @contextmanager
