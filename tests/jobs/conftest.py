@@ -1,0 +1,110 @@
+"""What the tests of jobs/curate.py share: the command as a process, a small recipe, one finished run, one cluster."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+import pytest
+
+from synclora.pairs.manifest import read_rows
+
+ROOT = Path(__file__).parents[2]
+SMALL = "puppet: {size: 192, seconds: 1.0, pairs: 3}\n"
+
+
+class Curated(NamedTuple):
+    """A finished run."""
+
+    out: Path
+    stdout: str
+    stderr: str
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "jobs/curate.py", *map(str, words)]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's, without any Ray that is already there, and with lines that do not wrap."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return plain | {"COLUMNS": "200", "RAY_AUTH_MODE": "disabled"} | more
+
+
+def curate(*words: object, status: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command(*words), cwd=ROOT, env=environment(**env), capture_output=True, text=True, timeout=240)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def stopped(words: list[object], when: Callable[[], bool], how: signal.Signals) -> tuple[int, str, str]:
+    """Start a run; send a signal as soon as something is there: to its process group, and SIGKILL to all of Ray's as well."""
+    process = subprocess.Popen(
+        command(*words),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not when():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, how)
+    if how == signal.SIGKILL:
+        for one in family:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+    out, err = process.communicate(timeout=60)
+    psutil.wait_procs(family, timeout=30)
+    return process.returncode, out, err
+
+
+def rows_of(out: Path) -> dict[str, dict]:
+    rows = list(read_rows(out / "manifest.parquet"))
+    named = {row["name"]: row for row in rows}
+    assert len(named) == len(rows)
+    assert len({row["pair_id"] for row in rows}) == len(rows)
+    return named
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe whose puppets take a second each."""
+    path = tmp_path_factory.mktemp("recipe") / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture(scope="session")
+def puppets(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Curated:
+    """One run of three puppets on a Ray of its own. Not to be written to: take `copied`."""
+    out = tmp_path_factory.mktemp("puppets") / "out"
+    done = curate("--recipe", small, "--out", out)
+    return Curated(out, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def copied(puppets: Curated, tmp_path: Path) -> Path:
+    """The finished run, moved to another place."""
+    shutil.copytree(puppets.out, tmp_path / "moved")
+    return tmp_path / "moved"
+
+
+@pytest.fixture(scope="session")
+def ray_address() -> Iterator[str]:
+    """A warm Ray of two cores: a run on it saves ten seconds."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 200 * 2**20})
+    yield cluster.address
+    cluster.shutdown()
