@@ -39,6 +39,7 @@ class Reason(StrEnum):
     # The verdict
     NO_EVIDENCE = "no_evidence"
     NO_EDIT = "no_edit"
+    EDIT_FADES = "edit_fades"
     MISALIGNED = "misaligned"
     LATE = "late"
     SPEECH = "speech"
@@ -53,6 +54,7 @@ JUDGED = frozenset(
     {
         Reason.NO_EVIDENCE,
         Reason.NO_EDIT,
+        Reason.EDIT_FADES,
         Reason.MISALIGNED,
         Reason.LATE,
         Reason.SPEECH,

@@ -4,7 +4,6 @@ worker = PairWorker(recipe, out, run="…")
 result = worker.judge(pair)
 """
 
-import math
 import os
 import threading
 import time
@@ -20,7 +19,7 @@ from synclora.errors import MediaError, Reason
 from synclora.media.decode import Decoder, Picture
 from synclora.motion.landmarks import Landmarker
 from synclora.motion.measure import Measurement, measure
-from synclora.motion.verdict import Judgement, Verdict, judge
+from synclora.motion.verdict import Judgement, judge
 from synclora.pairs.base import Pair, View
 from synclora.pairs.manifest import Row, manifest_row
 
@@ -83,7 +82,7 @@ class PairWorker:
             halves = self._both(pair, ids, identity)
             judgement = judge(*halves, self._recipe.verdict)
         except MediaError as error:
-            lost = Judgement(Verdict.QUARANTINED, error.reason, error.detail, None, math.nan, math.nan)
+            lost = Judgement.quarantined(error.reason, error.detail)
             return manifest_row(identity, named, lost, None, self._fingerprint)
         return manifest_row(identity, named, judgement, halves, self._fingerprint)
 

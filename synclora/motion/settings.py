@@ -57,6 +57,8 @@ class VerdictSettings(Settings):
     max_gain: float = Field(default=3.0, ge=1.0)
 
     min_edit: float = Field(default=0.0005, ge=0.0)
+    min_edit_hold: float = Field(default=0.3, ge=0.0)
+    """How much of the first frame's edit must last: an adapter that keeps the edit only there teaches to drop it."""
     max_misalignment: float = Field(default=0.35, ge=0.0)
 
     best: int = Field(default=0, ge=0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from synclora.errors import Reason
 from synclora.motion.measure import Measurement
@@ -32,6 +33,7 @@ class Judgement:
         detail: every failed check with its value and limit, one line.
         sync: the agreement; None if it was not computed.
         edit: edit strength: root mean square difference of the halves' stamps, 0 (a copy) to 1.
+        edit_hold: edit strength after the first frame over that of the first frame; NaN for a clip of one second.
         misalignment: how far the edited half's face and hands begin from the source's, in face and shoulder widths.
     """
 
@@ -40,7 +42,13 @@ class Judgement:
     detail: str
     sync: Sync | None
     edit: float
+    edit_hold: float
     misalignment: float
+
+    @classmethod
+    def quarantined(cls, reason: Reason, detail: str) -> "Judgement":
+        """Of a pair that could not be judged."""
+        return cls(Verdict.QUARANTINED, reason, detail, None, math.nan, math.nan, math.nan)
 
 
 Finding = tuple[Reason, str]
@@ -55,17 +63,17 @@ def judge(source: Measurement, edited: Measurement, rule: VerdictSettings) -> Ju
     """
     unfit = next(_unfit(source, edited, rule), None)
     if unfit:
-        return Judgement(Verdict.QUARANTINED, unfit[0], unfit[1], None, math.nan, math.nan)
-    edit, misalignment = edit_strength(source, edited), first_frame_misalignment(source, edited)
+        return Judgement.quarantined(*unfit)
+    picture = edit_strength(source, edited), edit_hold(source, edited), first_frame_misalignment(source, edited)
     if edited.face_share < rule.min_face:
         reason = Reason.FACE_LOST if edited.face_share else Reason.NO_FACE
         detail = f"edited half shows a face in {edited.face_share:.0%} of frames, less than {rule.min_face:.0%}"
-        return Judgement(Verdict.REJECTED, reason, detail, None, edit, misalignment)
+        return Judgement(Verdict.REJECTED, reason, detail, None, *picture)
     sync = compare(source, edited, rule)
-    findings = [*_against_edit(edit, misalignment, rule), *_against_sync(sync, rule)]
+    findings = [*_against_edit(*picture, rule), *_against_sync(sync, rule)]
     if findings:
-        return Judgement(Verdict.REJECTED, findings[0][0], "; ".join(detail for _, detail in findings), sync, edit, misalignment)
-    return Judgement(Verdict.KEPT, None, "", sync, edit, misalignment)
+        return Judgement(Verdict.REJECTED, findings[0][0], "; ".join(detail for _, detail in findings), sync, *picture)
+    return Judgement(Verdict.KEPT, None, "", sync, *picture)
 
 
 def _unfit(source: Measurement, edited: Measurement, rule: VerdictSettings) -> Iterator[Finding]:
@@ -82,9 +90,11 @@ def _unfit(source: Measurement, edited: Measurement, rule: VerdictSettings) -> I
         yield Reason.LENGTH_MISMATCH, f"source has {source.frames} frames, edited half {edited.frames}: more than can be trimmed"
 
 
-def _against_edit(edit: float, misalignment: float, rule: VerdictSettings) -> Iterator[Finding]:
+def _against_edit(edit: float, hold: float, misalignment: float, rule: VerdictSettings) -> Iterator[Finding]:
     if edit < rule.min_edit:
         yield Reason.NO_EDIT, f"edit strength {edit:.4f} < {rule.min_edit}: a copy of the source"
+    elif hold < rule.min_edit_hold:
+        yield Reason.EDIT_FADES, f"{hold:.0%} of the first frame's edit lasts, less than {rule.min_edit_hold:.0%}"
     if misalignment > rule.max_misalignment:
         yield Reason.MISALIGNED, f"first frames are {misalignment:.2f} face or shoulder widths apart > {rule.max_misalignment}"
 
@@ -120,9 +130,20 @@ def least_r(part: Agreement, rule: VerdictSettings) -> float:
 
 def edit_strength(source: Measurement, edited: Measurement) -> float:
     """Root mean square difference of the stamps, 0..1. A copy is 0, a re-encoded copy about .003, thin glasses about .02."""
+    return float(np.sqrt((_difference_n(source, edited) ** 2).mean()))
+
+
+def edit_hold(source: Measurement, edited: Measurement) -> float:
+    """Median edit strength of the later seconds over the first frame's: about 1 when the edit lasts, near 0 when the source comes back."""
+    first, *later = _difference_n(source, edited)
+    return float(np.median(later) / first) if later and first > 0 else math.nan
+
+
+def _difference_n(source: Measurement, edited: Measurement) -> NDArray[np.float64]:
+    """Root mean square difference of each of the n pairs of stamps, 0..1."""
     stamps = min(len(source.stamps), len(edited.stamps))
     difference = source.stamps[:stamps].astype(np.float64) - edited.stamps[:stamps].astype(np.float64)
-    return float(np.sqrt((difference**2).mean()) / 255)
+    return np.asarray(np.sqrt((difference**2).mean((1, 2, 3))) / 255)
 
 
 def first_frame_misalignment(source: Measurement, edited: Measurement) -> float:

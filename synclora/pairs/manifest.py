@@ -62,7 +62,7 @@ SCHEMA = pa.schema(
         pa.field("local_at", pa.int32()),
         *(pa.field(f"lag_{cue}", pa.float64()) for cue in CUES),
         *(pa.field(f"visible_{cue}", pa.float64()) for cue in CUES),
-        *(pa.field(name, pa.float64()) for name in ("edit_strength", "misalignment")),
+        *(pa.field(name, pa.float64()) for name in ("edit_strength", "edit_hold", "misalignment")),
         pa.field("frames", pa.int32()),
         pa.field("fps", pa.float64()),
         *(pa.field(name, pa.int32()) for name in ("width", "height")),
@@ -110,6 +110,7 @@ def verdict_columns(judgement: Judgement) -> Row:
         "reason": judgement.reason.value if judgement.reason else None,
         "detail": judgement.detail,
         "edit_strength": _number(judgement.edit),
+        "edit_hold": _number(judgement.edit_hold),
         "misalignment": _number(judgement.misalignment),
         "parts": [],
     }

@@ -64,6 +64,8 @@ def _checks(row: Row, rule: VerdictSettings) -> Iterator[Check]:
     ):
         value = row[column] or 0.0
         yield Check(_below(abs(value), limit), f"{name} {number(value)} of at most {limit:g} {unit}", "")
+    if row["edit_hold"] is not None and row["edit_hold"] < rule.min_edit_hold:
+        yield Check(row["edit_hold"] / rule.min_edit_hold - 1.0, f"{row['edit_hold']:.0%} of the edit lasts", "")
     if row["edit_strength"] is not None and row["edit_strength"] < rule.min_edit:
         # A strong edit is no better synchronised than a faint one: this check has no slack to give.
         yield Check(row["edit_strength"] / rule.min_edit - 1.0, f"edit strength {number(row['edit_strength'], 4)}", "")

@@ -50,7 +50,7 @@ def moments_of(row: dict[str, Any], curves: list[Curve], focus: str | None) -> l
     found: list[Moment] = []
     if row["reason"] in (Reason.NO_FACE, Reason.FACE_LOST):
         found += _faceless(row)
-    elif row["reason"] in (Reason.MISALIGNED, Reason.NO_EDIT):
+    elif row["reason"] in (Reason.MISALIGNED, Reason.NO_EDIT, Reason.EDIT_FADES):
         found.append(Moment(int(row["frames"]) - 1, "last frame"))
     else:
         if row["reason"] == Reason.LATE and (row["local_at"] or -1) >= 0:

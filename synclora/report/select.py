@@ -26,7 +26,7 @@ Row = dict[str, Any]
 SERIES = ("sync", *(f"sync_{cue}" for cue in CUES), "lag", "edit_strength")
 """Columns that are drawn as histograms."""
 
-_COLUMNS = ["name", "verdict", "reason", "detail", *SERIES, "local_lag", "misalignment", "parts"]
+_COLUMNS = ["name", "verdict", "reason", "detail", *SERIES, "local_lag", "edit_hold", "misalignment", "parts"]
 
 MAX_QUARANTINED = 200
 """Rows of the table of quarantined inputs; more are counted, not listed."""

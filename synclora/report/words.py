@@ -28,6 +28,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.FACE_LOST: "The face leaves the picture or is lost by the edit.",
     Reason.NO_EVIDENCE: "Nothing moves beyond its measuring noise, so nothing can be compared.",
     Reason.NO_EDIT: "The edited half is a copy of the source.",
+    Reason.EDIT_FADES: "The edit shows in the first frame and then goes.",
     Reason.MISALIGNED: "The first frames do not lie on each other: face or hands stand elsewhere.",
     Reason.LATE: "The edited half moves too early or too late, in all or in part.",
     Reason.SPEECH: "The mouths do not open together.",

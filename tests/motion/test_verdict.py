@@ -7,7 +7,7 @@ from synclora.errors import Reason
 from synclora.motion.settings import VerdictSettings
 from synclora.motion.signals import SIGNALS
 from synclora.motion.sync import Agreement
-from synclora.motion.verdict import Verdict, edit_strength, first_frame_misalignment, judge, least_r
+from synclora.motion.verdict import Verdict, edit_hold, edit_strength, first_frame_misalignment, judge, least_r
 from tests.motion.motions import FRAMES, edited, person, retimed, with_signals
 
 RULE = VerdictSettings()
@@ -108,6 +108,14 @@ def test_misaligned_first_frame():
 def test_edit_strength_is_the_root_mean_square_difference():
     source = person(shade=100)
     assert edit_strength(source, edited(source, shade=151)) == pytest.approx(0.2)
+
+
+def test_edit_that_fades_after_the_first_frame():
+    source = person(shade=100)
+    fading = edited(source, shade=140)
+    fading.stamps[1:] = 104
+    assert edit_hold(source, fading) == pytest.approx(0.1)
+    assert outcome(source, fading) == (Verdict.REJECTED, Reason.EDIT_FADES)
 
 
 def test_every_finding_is_in_the_detail():

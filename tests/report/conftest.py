@@ -12,7 +12,7 @@ from synclora.errors import Reason
 from synclora.motion.measure import STAMP, Measurement
 from synclora.motion.settings import VerdictSettings
 from synclora.motion.signals import NOISE_FLOOR, SIGNALS, Signal
-from synclora.motion.verdict import Judgement, Verdict, judge
+from synclora.motion.verdict import Judgement, judge
 from synclora.pairs.base import Pair, View
 from synclora.pairs.manifest import manifest_row, write_rows
 
@@ -62,7 +62,7 @@ def row(
 
 def unread(name: str, reason: Reason, detail: str) -> dict:
     """A quarantined row."""
-    judgement = Judgement(Verdict.QUARANTINED, reason, detail, None, np.nan, np.nan)
+    judgement = Judgement.quarantined(reason, detail)
     return manifest_row(f"id-{name}", Pair(name, View("/none/a.mp4"), View("/none/b.mp4")), judgement, None, RULE.fingerprint())
 
 
