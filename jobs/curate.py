@@ -40,7 +40,7 @@ from synclora.curation.recipe import CurateRecipe
 from synclora.curation.rescore import best_of, rejudged, without_duplicates
 from synclora.curation.summary import Tally, closing_table, watched
 from synclora.curation.worker import PairWorker
-from synclora.errors import MediaError, SyncLoraError
+from synclora.errors import MediaError, Reason, SyncLoraError
 from synclora.media.decode import Decoder
 from synclora.motion.landmarks import quiet
 from synclora.pairs.base import Pair, PairSource, View
@@ -234,7 +234,8 @@ def connect(console: Console) -> None:
 
 def _pair(text: str) -> Pair:
     fields = json.loads(text)
-    return Pair(**fields | {"source": View(**fields["source"]), "edited": View(**fields["edited"])})
+    halves = {half: View(**fields[half]) for half in ("source", "edited")}
+    return Pair(**fields | halves | {"problem": Reason(fields["problem"]) if fields["problem"] else None})
 
 
 def main(argv: list[str] | None = None) -> int:
