@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from synclora.media.decode import Decoder
 from tests.jobs.conftest import ROOT, curate, rows_of
 from tests.jobs.odd import BAD, WELL, make_everything
 
@@ -13,8 +14,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module")
 def everything(puppets, tmp_path_factory):
     root = tmp_path_factory.mktemp("everything")
-    make_everything(root / "in", next(path.parent for path in (puppets.out / "generated").rglob("source.mp4")))
-    (root / "recipe.yaml").write_text("faults: {attempts: 2, seconds_per_pair: 8}\nverdict: {max_trim_s: 0.2}\n")
+    kept = next(row for row in rows_of(puppets.out).values() if row["verdict"] == "kept")
+    make_everything(root / "in", (puppets.out / kept["source"]).parent)
+    (root / "recipe.yaml").write_text("faults: {attempts: 2, seconds_per_pair: 8}\n")
     out = root / "out"
     done = curate(
         "--recipe", root / "recipe.yaml", "--input", root / "in", "--out", out, PYTHONPATH=str(ROOT / "tests" / "jobs" / "faults")
@@ -64,8 +66,6 @@ def test_everything_is_counted_and_nothing_else_is_said(everything):
 def test_a_turned_pair_is_kept_upright(everything):
     _, rows, out = everything
     turned, good = (out / "kept" / "source" / f"{rows[name]['pair_id']}.mp4" for name in ("turned-90", "good"))
-    from synclora.media.decode import Decoder
-
     with Decoder() as decoder:
         first, second = decoder.probe(turned), decoder.probe(good)
     assert (first.rotation, first.width, first.frames) == (0, second.width, second.frames)

@@ -1,0 +1,83 @@
+"""jobs/curate.py from the outside: what a run leaves, that a second one finds it, and that no way of ending it costs anything but time."""
+
+import json
+import signal
+
+import pytest
+
+from tests.jobs.conftest import curate, rows_of, stopped
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def test_verdicts_are_the_truth(puppets):
+    rows = rows_of(puppets.out)
+    assert len(rows) == 3
+    for row in rows.values():
+        truth = json.loads(row["truth"])
+        assert row["verdict"] == truth["expected"], row["detail"]
+    assert {row["verdict"] for row in rows.values()} == {"kept", "rejected"}
+
+
+def test_what_lies_in_the_output_folder(puppets):
+    rows, out = rows_of(puppets.out), puppets.out
+    kept = [row for row in rows.values() if row["verdict"] == "kept"]
+    assert {path.name for path in out.iterdir() if not path.name.startswith(".")} == {
+        *("manifest.parquet", "metadata.jsonl", "report.html", "synclora.json"),
+        *("kept", "measured", "generated", "attempts"),
+    }
+    lines = [json.loads(line) for line in (out / "metadata.jsonl").read_text().splitlines()]
+    assert [line["pair_id"] for line in lines] == [row["pair_id"] for row in kept]
+    for line, row in zip(lines, kept, strict=True):
+        assert line["video"] == line["media_path"] == f"kept/edited/{row['pair_id']}.mp4"
+        assert line["reference_video"] == line["reference_path"] == f"kept/source/{row['pair_id']}.mp4"
+        assert line["caption"] == row["caption"]
+        assert (out / line["reference_video"]).read_bytes() == (out / row["source"]).read_bytes()
+    assert len(list((out / "kept").rglob("*.mp4"))) == 2 * len(kept)
+    assert json.loads((out / "synclora.json").read_text())["kind"] == "synclora-curation"
+    assert not list((out / "attempts").iterdir())
+    assert not list(out.rglob("*.part"))
+    assert "data:image/jpeg" in (out / "report.html").read_text()
+
+
+def test_it_says_how_it_went_and_nothing_else(puppets):
+    assert puppets.stderr == ""
+    assert "judged 3 of 3: 2 kept 1 rejected 0 quarantined" in puppets.stdout
+    assert "3 = 2 kept + 1 rejected + 0 quarantined" in puppets.stdout
+    assert "150 frames" in puppets.stdout
+    for noise in ("WARNING", "INFO", "ray", "Error", "Traceback"):
+        assert noise not in puppets.stdout
+
+
+def test_a_second_run_elsewhere_measures_nothing(copied, small, puppets, ray_address):
+    done = curate("--recipe", small, "--out", copied, RAY_ADDRESS=ray_address)
+    assert "nothing: every video was measured before" in done.stdout
+    assert done.stderr == ""
+    for name in ("manifest.parquet", "metadata.jsonl"):
+        assert (copied / name).read_bytes() == (puppets.out / name).read_bytes()
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bytes(puppets, small, tmp_path):
+    out = tmp_path / "out"
+    words = ["--recipe", small, "--out", out]
+    for when in (
+        lambda: any((out / "generated").glob("puppet/.*/*")),  # a puppet being drawn
+        lambda: any((out / "measured").glob("*/*.parquet")),  # the first video measured
+        lambda: (out / "manifest.parquet").exists(),  # before the videos are exported
+    ):
+        status, stdout, _ = stopped(words, when, signal.SIGKILL)
+        assert status == -signal.SIGKILL
+        assert "in all" not in stdout
+    curate(*words)
+    for name in ("manifest.parquet", "metadata.jsonl"):
+        assert (out / name).read_bytes() == (puppets.out / name).read_bytes()
+    assert not [path for path in out.rglob(".*") if path.name != ".lock"]
+
+
+def test_ctrl_c_ends_it_on_one_line(small, tmp_path):
+    out = tmp_path / "out"
+    words = ["--recipe", small, "--out", out, "--pairs", 20]
+    status, _, stderr = stopped(words, lambda: any((out / "measured").glob("*/*.parquet")), signal.SIGINT)
+    assert status == 130
+    assert stderr == "curate: interrupted; what was finished stays, run again to go on\n"
+    assert not (out / "manifest.parquet").exists()
