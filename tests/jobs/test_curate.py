@@ -1,7 +1,10 @@
 """jobs/curate.py from the outside: what a run leaves, that a second one finds it, and that no way of ending it costs anything but time."""
 
 import json
+import shutil
 import signal
+import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -57,21 +60,61 @@ def test_a_second_run_elsewhere_measures_nothing(copied, small, puppets, ray_add
         assert (copied / name).read_bytes() == (puppets.out / name).read_bytes()
 
 
-def test_killed_again_and_again_it_ends_with_the_same_bytes(puppets, small, tmp_path):
+@pytest.fixture
+def folder(puppets, tmp_path):
+    """The finished run's pairs as somebody's own videos."""
+    for row in rows_of(puppets.out).values():
+        for half in ("source", "edited"):
+            (tmp_path / "in" / row["name"]).mkdir(parents=True, exist_ok=True)
+            shutil.copy(puppets.out / row[half], tmp_path / "in" / row["name"] / f"{half}.mp4")
+    return tmp_path / "in"
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bytes(folder, tmp_path, ray_address):
+    curate("--input", folder, "--out", tmp_path / "whole", RAY_ADDRESS=ray_address)
     out = tmp_path / "out"
-    words = ["--recipe", small, "--out", out]
+    words = ["--input", folder, "--out", out]
     for when in (
-        lambda: any((out / "generated").glob("puppet/.*/*")),  # a puppet being drawn
         lambda: any((out / "measured").glob("*/*.parquet")),  # the first video measured
+        lambda: len(list((out / "measured").glob("*/*.parquet"))) >= 4,
         lambda: (out / "manifest.parquet").exists(),  # before the videos are exported
     ):
         status, stdout, _ = stopped(words, when, signal.SIGKILL)
         assert status == -signal.SIGKILL
         assert "in all" not in stdout
-    curate(*words)
+    done = curate(*words)
+    assert "nothing: every video was measured before" in done.stdout
     for name in ("manifest.parquet", "metadata.jsonl"):
-        assert (out / name).read_bytes() == (puppets.out / name).read_bytes()
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not [path for path in out.rglob(".*") if path.name != ".lock"]
+
+
+def test_a_full_disk_costs_one_line_and_nothing_that_was_finished(folder, puppets, tmp_path, ray_address):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        words = ["--input", folder, "--out", disk / "out"]
+        curate(*words, RAY_ADDRESS=ray_address)
+        before = {path: path.read_bytes() for path in (disk / "out").rglob("*") if path.is_file()}
+        shutil.copytree(folder / next(folder.iterdir()).name, folder / "new")
+        with (folder / "new" / "source.mp4").open("ab") as file:
+            file.write(b"\0\0\0\x08free")  # other content, the same pictures
+        with (disk / "ballast").open("wb") as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+                file.flush()
+        done = curate(*words, status=2, RAY_ADDRESS=ray_address)
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith("curate: No space left on device")
+        assert done.stderr.endswith("what was finished stays, run again to go on\n")
+        assert {path: path.read_bytes() for path in before} == before
+        (disk / "ballast").unlink()
+        done = curate(*words, RAY_ADDRESS=ray_address)
+        assert "4 = " in done.stdout
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_ctrl_c_ends_it_on_one_line(small, tmp_path):
