@@ -66,7 +66,7 @@ def stopped(words: list[object], when: Callable[[], bool], how: signal.Signals) 
             with suppress(psutil.NoSuchProcess):
                 one.kill()
     out, err = process.communicate(timeout=60)
-    psutil.wait_procs(family, timeout=30)
+    psutil.wait_procs(family, timeout=2)  # killed ones may stay as zombies where init does not reap
     return process.returncode, out, err
 
 
