@@ -66,8 +66,10 @@ class Prepare:
             pair = pair if pair.problem else self.source.materialise(pair, self.out / "generated")
         except MediaError as error:
             pair = pair.failed(error.reason, error.detail)
-        except OSError as error:
+        except (OSError, SyncLoraError) as error:
             return {"pair": item["pair"], "stop": one_line(error)}
+        except Exception as error:  # a surprise is the pair's failure, not the run's
+            pair = pair.failed(Reason.CRASHED, f"making it: {type(error).__name__}: {one_line(error)}")
         return {"pair": json.dumps(asdict(pair)), "stop": ""}
 
 
@@ -162,7 +164,11 @@ def shown(recipe: CurateRecipe, out: Path, tally: Tally, lost: dict[str, str], c
     write_metadata(out, read_rows(manifest, list(NEEDED)), lost)
     with chdir(out):  # the manifest names what lies in its own folder from there
         write_report(
-            manifest, out / "report.html", facts=tally.facts() | {"Recipe": recipe.result_fingerprint()}, rule=recipe.verdict
+            manifest,
+            out / "report.html",
+            facts=tally.facts() | {"Recipe": recipe.result_fingerprint()},
+            rule=recipe.verdict,
+            limits=recipe.media,
         )
     console.print(closing_table(tally, out))
     if lost:
@@ -190,8 +196,10 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         return
     source: PairSource = PuppetPairs(recipe.puppet)
     if arguments.input:
-        source = find_pairs(arguments.input, layout=arguments.layout, caption=recipe.caption)
+        source = find_pairs(arguments.input, layout=arguments.layout, caption=recipe.caption, max_bytes=recipe.media.max_bytes)
     pairs = source.rows()
+    if ignored := getattr(source, "ignored", 0):
+        console.print(f"{ignored} files in {arguments.input} belong to no pair and are left alone")
     with open_output(out):
         connect(console)
         with watched(console, len(pairs)) as watch:

@@ -8,7 +8,8 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why an input was not kept. `QUARANTINE` lists those that could not be judged; the others were judged and failed."""
+    """Why an input was not kept. Reasons of the file, the pair and the person quarantine it; those of the verdict reject it, and so does an
+    edited half that lost the face of a source that shows one."""
 
     # The file
     MISSING = "missing"
@@ -48,26 +49,6 @@ class Reason(StrEnum):
     POSE = "pose"
     SYNC = "sync"
     NOT_BEST = "not_best"
-
-
-JUDGED = frozenset(
-    {
-        Reason.NO_EVIDENCE,
-        Reason.NO_EDIT,
-        Reason.EDIT_FADES,
-        Reason.MISALIGNED,
-        Reason.LATE,
-        Reason.SPEECH,
-        Reason.GAZE,
-        Reason.BLINK,
-        Reason.POSE,
-        Reason.SYNC,
-        Reason.NOT_BEST,
-        Reason.NO_FACE,
-        Reason.FACE_LOST,
-    }
-)
-"""Reasons of a rejected pair. Every other reason quarantines: the pair could not be judged."""
 
 
 class SyncLoraError(Exception):

@@ -41,6 +41,7 @@ class Settings(BaseModel):
             raise RecipeError(f"recipe {path}: {error.strerror}; give --recipe an existing YAML file") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise RecipeError(f"recipe {path}: not YAML ({' '.join(str(error).split())})") from error
+        values = {} if values is None else values  # an empty recipe changes nothing
         if not isinstance(values, dict):
             raise RecipeError(f"recipe {path}: expected a mapping of settings, found {type(values).__name__}")
         return cls.from_values(values, str(path))

@@ -14,7 +14,7 @@ _claims: list[int] = []  # open for the life of the process: closing one would r
 
 def claim_core() -> int | None:
     """Bind this process, and the children it starts, to a core that no other worker holds; None if all are taken or binding is not to be had."""
-    if not hasattr(os, "sched_setaffinity"):
+    if not hasattr(os, "sched_setaffinity") or _rationed():
         return None
     folder = Path(tempfile.gettempdir()) / f"synclora-cores-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -29,3 +29,12 @@ def claim_core() -> int | None:
         _claims.append(file)
         return core
     return None
+
+
+def _rationed() -> bool:
+    """Whether a container sees more cores than it may use: then its neighbours would claim the same ones."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return False
+    return quota != "max" and int(quota) / int(period) < len(os.sched_getaffinity(0))

@@ -53,7 +53,7 @@ def export_pair(row: Row, out: Path, decoder: Decoder) -> None:
 def _export(view: View, target: Path, frames: int, size: tuple[int, int], decoder: Decoder) -> None:
     info = decoder.probe(view)
     if view.half == "whole" and info.frames == frames and (info.width, info.height) == size and _ready(info):
-        _link(Path(view.path), target)
+        _place(Path(view.path).resolve(), target)
         return
     pictures = (_sized(picture, size) for picture in islice(decoder.frames(view, analysis=False), frames))
     with Decoder(decoder.limits) as sound:
@@ -66,12 +66,13 @@ def _ready(info: VideoInfo) -> bool:
     return plain and not info.variable_rate and info.rotation == 0 and info.width % 2 == info.height % 2 == 0
 
 
-def _link(video: Path, target: Path) -> None:
+def _place(video: Path, target: Path) -> None:
+    """Link a video that the run made itself; copy a user's, who may write over it in place one day."""
     scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        try:
-            os.link(video.resolve(), scratch)  # a link to a link would break when it lies elsewhere
-        except OSError:
+        if video.is_relative_to(target.parents[2].resolve() / "generated"):
+            os.link(video, scratch)
+        else:
             shutil.copyfile(video, scratch)
         scratch.replace(target)
     finally:

@@ -12,6 +12,9 @@ from synclora.motion.settings import LandmarkSettings, VerdictSettings
 from synclora.pairs.puppet.settings import PuppetSettings
 from synclora.settings import Settings
 
+_OF_THE_PROCESS = ("max_bytes", "wall_seconds", "cpu_seconds", "memory_mb", "videos_per_child")
+"""Limits that say nothing of a video that was measured within them; size on disk is checked at every run."""
+
 
 class Resources(Settings):
     """What Ray is asked for. Never changes a result."""
@@ -37,8 +40,8 @@ class Faults(Settings):
 
     attempts: int = Field(default=2, ge=1, le=10)
     """A pair that ended its worker so often is quarantined as crashed."""
-    seconds_per_pair: float = Field(default=300.0, gt=0)
-    """A worker that holds one pair longer is ended: ten times what two halves of 120 s take on a slow core."""
+    seconds_per_pair: float = Field(default=1200.0, gt=0)
+    """A worker that holds one pair longer is ended. Two halves of 3600 frames take 80 s at 512 pixels and 570 s in 4K; twice that."""
 
 
 class CurateRecipe(Settings):
@@ -55,10 +58,9 @@ class CurateRecipe(Settings):
 
     def measuring(self) -> dict[str, Any]:
         """The settings that a measurement depends on; when one changes, videos are measured again."""
-        return {
-            "media.analysis_side": self.media.analysis_side,
-            **{f"landmarks.{k}": v for k, v in self.landmarks.model_dump().items()},
-        }
+        judged = {name: value for name, value in self.media.model_dump().items() if name not in _OF_THE_PROCESS}
+        rooms = {"media": judged, "landmarks": self.landmarks.model_dump()}
+        return {f"{room}.{name}": value for room, settings in rooms.items() for name, value in settings.items()}
 
     def result_fingerprint(self) -> str:
         """Changes when a verdict might: measuring and judging, not resources."""

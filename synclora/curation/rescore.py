@@ -6,16 +6,19 @@ rows = rejudged(read_rows(manifest), recipe.verdict, fingerprint)
 from collections.abc import Iterable, Iterator
 
 from synclora.errors import Reason
-from synclora.motion.measure import Measurement
+from synclora.motion.measure import FORMAT, Measurement
 from synclora.motion.settings import VerdictSettings
 from synclora.motion.verdict import judge
-from synclora.pairs.manifest import Row, verdict_columns
+from synclora.pairs.manifest import ManifestError, Row, verdict_columns
 
 
 def rejudged(rows: Iterable[Row], rule: VerdictSettings, fingerprint: str) -> Iterator[Row]:
     """Each row under another rule. Rows that could not be measured, and duplicates, stay as they are."""
     for row in rows:
         row["recipe"] = fingerprint
+        for motion in (row["source_motion"], row["edited_motion"]):
+            if motion and motion["format"] != FORMAT:
+                raise ManifestError(f"{row['name']}: measured by another version of this project; run without --rescore")
         if row["source_motion"] and row["edited_motion"] and row["reason"] != Reason.DUPLICATE:
             halves = Measurement.from_row(row["source_motion"]), Measurement.from_row(row["edited_motion"])
             row |= verdict_columns(judge(*halves, rule))

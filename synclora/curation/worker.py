@@ -79,7 +79,7 @@ class PairWorker:
                 raise MediaError(pair.problem, pair.detail)
             ids = self._view_id(pair.source), self._view_id(pair.edited)
             identity = pair_id(*ids)
-            halves = self._both(pair, ids, identity)
+            halves = self._both(pair, ids, unread_pair_id(named))
             judgement = judge(*halves, self._recipe.verdict)
         except MediaError as error:
             lost = Judgement.quarantined(error.reason, error.detail)
@@ -91,12 +91,12 @@ class PairWorker:
         path = Path(view.path)
         return replace(view, path=path.relative_to(self._out).as_posix()) if path.is_relative_to(self._out) else view
 
-    def _both(self, pair: Pair, ids: tuple[str, str], identity: str) -> tuple[Measurement, Measurement]:
+    def _both(self, pair: Pair, ids: tuple[str, str], attempt: str) -> tuple[Measurement, Measurement]:
         known = self._store.get(ids[0]), self._store.get(ids[1])
         if known[0] and known[1]:
             return known[0], known[1]
         self._landmarker = self._landmarker or Landmarker(self._recipe.landmarks)  # its seconds are not the pair's
-        self._attempts.begin(identity)
+        self._attempts.begin(attempt)  # by name: two rows of one content may be in work at once
         try:
             with _deadline(self._recipe.faults.seconds_per_pair):
                 return known[0] or self._measure(pair.source, ids[0]), known[1] or self._measure(pair.edited, ids[1])
@@ -106,7 +106,7 @@ class PairWorker:
             self._landmarker = None
             raise MediaError(Reason.CRASHED, f"{type(error).__name__}: {' '.join(str(error).split())}") from error
         finally:
-            self._attempts.end(identity)
+            self._attempts.end(attempt)
 
     def _view_id(self, view: View) -> str:
         return view_id(view, self._recipe.measuring(), self._recipe.media.max_bytes)

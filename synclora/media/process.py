@@ -111,16 +111,20 @@ class Child:
         raise MediaError(Reason.CRASHED, f"the decoder ended with {how}")
 
 
+_CHILD_ENV = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR")
+"""All that the child is told: tokens and keys of the environment are none of its business."""
+
+
 def _start(limits: MediaLimits) -> "subprocess.Popen[bytes]":
     root = str(Path(synclora.__file__).parent.parent)  # a notebook may have found the package by sys.path alone
     search = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(
-        [sys.executable, "-m", "synclora.media.child", limits.model_dump_json()],
+        [sys.executable, "-P", "-m", "synclora.media.child", limits.model_dump_json()],  # -P: nothing from the folder we stand in
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         bufsize=0,
-        env={**os.environ, "PYTHONPATH": search},
+        env={name: os.environ[name] for name in _CHILD_ENV if name in os.environ} | {"PYTHONPATH": search},
     )
     fcntl(cast("IO[bytes]", process.stdout).fileno(), F_SETPIPE_SZ, wire.PIPE_BYTES)
     return process

@@ -19,7 +19,7 @@ from synclora.motion.signals import FACE_FRAME, SIGNALS, Signal, face_seen, sign
 STAMP = 32
 """Side of the square stamps from which edit strength is read: one per second of video."""
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a measurement changes its meaning: older ones are then made again."""
 
 

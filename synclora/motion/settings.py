@@ -34,10 +34,12 @@ class VerdictSettings(Settings):
     with known truth; `tests/benchmarks` measures them again.
     """
 
-    cues: tuple[Cue, ...] = CUES
+    cues: tuple[Cue, ...] = Field(default=CUES, min_length=1)
 
     min_snr: float = Field(default=3.0, ge=1.0)
     """A signal is evidence from this ratio of its movement to its own measuring noise: at 3 a perfect pair reaches r = .90."""
+    min_frames: int = Field(default=17, ge=9)
+    """Shorter pairs are no evidence: between 9 and 16 frames a shift of three has nowhere to show. 17 is the backbones' shortest clip."""
     min_visible: Share = 0.5
     """Share of frames in which a part must be seen in both halves to be evidence."""
     min_face: Share = 0.9
@@ -54,6 +56,8 @@ class VerdictSettings(Settings):
     min_sync: float = 0.75
     max_lag_frames: float = Field(default=0.75, ge=0.0)
     max_local_lag_frames: float = Field(default=2.0, ge=0.0)
+    max_local_gain: float = Field(default=4.0, ge=1.0)
+    """Ratio of the halves' speeds in any stretch of 1.4 s that moves: a half that freezes, or fidgets where the source rests."""
     max_gain: float = Field(default=3.0, ge=1.0)
 
     min_edit: float = Field(default=0.0005, ge=0.0)

@@ -24,6 +24,10 @@ MAX_LAG_S = 0.5
 WINDOW_S = 1.4
 """Length of the windows of the local delay: holds one blink and several syllables."""
 
+LAG_MARGIN = 0.05
+"""A delay counts when it fits by so much better than none: slow motion fits almost as well a few frames off, and noise then picks.
+Of twins in windows of 57 frames the false delays had .01, of true shifts of 2 frames 99 % had .06 and more."""
+
 _BOOTSTRAPS = 200
 _BLOCK_S = 0.4
 
@@ -72,6 +76,8 @@ class Sync:
         lag: frames by which the edited half is late, over all parts together; NaN without evidence.
         local_lag: the largest delay, in frames, of any stretch of `WINDOW_S` that moves enough to tell.
         local_at: the frame in the middle of that stretch; -1 if there is none.
+        local_gain: of all stretches that move, the one whose movement differs most between the halves: edited over source.
+        local_gain_at: the frame in the middle of that one; -1 if nothing moves.
     """
 
     parts: tuple[Agreement, ...]
@@ -81,6 +87,8 @@ class Sync:
     lag: float
     local_lag: float
     local_at: int
+    local_gain: float
+    local_gain_at: int
 
     def cue(self, cue: Cue) -> float:
         """Mean agreement of the cue's parts that have evidence; NaN if none has."""
@@ -111,12 +119,19 @@ def compare(source: Measurement, edited: Measurement, rule: VerdictSettings) -> 
             moving += [signals] if signals else []
     if not moving:
         nan = float("nan")
-        return Sync(tuple(agreements), nan, nan, nan, nan, nan, -1)
+        return Sync(tuple(agreements), nan, nan, nan, nan, nan, -1, nan, -1)
     speeds = np.concatenate([m.source_speed_st for m in moving]), np.concatenate([m.edited_speed_st for m in moving])
     low, high = _interval([a for a in agreements if a.evidence], moving, max(2, round(_BLOCK_S * fps)))
-    local_lag, local_at = _local_lag(*speeds, round(WINDOW_S * fps), reach)
-    lag, _peak = _lag(*speeds, reach)
-    return Sync(tuple(agreements), _score(agreements), low, high, lag, local_lag, local_at)
+    windows = _windows(*speeds, round(WINDOW_S * fps))
+    return Sync(
+        tuple(agreements),
+        _score(agreements),
+        low,
+        high,
+        _lag(*speeds, reach),
+        *_local_lag(*speeds, windows, reach),
+        *_local_gain(*speeds, windows),
+    )
 
 
 def _compare_part(
@@ -140,7 +155,7 @@ def _compare_part(
     unit = noise.max(axis=0)[moves, None]
     a, b = (half[moves] / unit for half in values)
     speeds = [np.where(seen[1:] & seen[:-1], np.diff(half[moves] / unit), 0.0) for half in smoothed]
-    lag, _peak = _lag(speeds[0], speeds[1], reach)
+    lag = _lag(speeds[0], speeds[1], reach)
     gain = float(np.sqrt((b**2).sum() / max(float((a**2).sum()), 1e-12)))
     agreement = Agreement(part, cue, True, "", _r(a, b), float(snr.max()), gain, visible, lag)
     return agreement, _Moving(a, b, speeds[0], speeds[1])
@@ -160,14 +175,14 @@ def _score(agreements: Sequence[Agreement]) -> float:
     return float(np.mean([np.mean(rs) for rs in cues.values()]))
 
 
-def _lag(a: Doubles, b: Doubles, reach: int, start: int = 0, stop: int | None = None) -> tuple[float, float]:
-    """Delay of b behind a in frames, to a fraction, and the correlation there; of speeds (s, t).
+def _lag(a: Doubles, b: Doubles, reach: int, window: slice = slice(0, None), fit: float = 0.0) -> float:
+    """Delay of b behind a in frames, to a fraction, of speeds (s, t); 0 unless it fits by `fit`, and clearly better than no delay.
 
     Speeds are compared, not positions: a slow drift correlates at every delay, its speed at one. The best whole delay is refined by a
     parabola through its neighbours.
     """
     frames = a.shape[1]
-    stop = frames if stop is None else min(stop, frames)
+    start, stop, _step = window.indices(frames)
     delays = np.arange(-reach, reach + 1)
     match = np.zeros(len(delays))
     for i, delay in enumerate(delays):
@@ -175,25 +190,41 @@ def _lag(a: Doubles, b: Doubles, reach: int, start: int = 0, stop: int | None = 
         if high - low >= min(8, stop - start):
             match[i] = _r(a[:, low:high], b[:, low + delay : high + delay])
     best = int(match.argmax())
+    if match[best] < fit or (best != reach and match[best] - match[reach] < LAG_MARGIN):
+        return 0.0
     lag = float(delays[best])
     if 0 < best < len(delays) - 1:
         before, peak, after = match[best - 1 : best + 2]
         curve = before - 2 * peak + after
         lag += 0.5 * (before - after) / curve if curve < 0 else 0.0
-    return float(lag), float(match[best])
+    return float(lag)
 
 
-def _local_lag(a: Doubles, b: Doubles, window: int, reach: int) -> tuple[float, int]:
-    """The largest delay of any window that moves as much as an average one and in which one delay clearly fits."""
-    speed = (a**2).sum(0)
+def _windows(a: Doubles, b: Doubles, window: int) -> list[slice]:
+    """Stretches that overlap by half, the last one flush with the end, in which one half moves at least half as fast as on average."""
+    speed = np.maximum((a**2).sum(0), (b**2).sum(0))
+    last = max(0, len(speed) - window)
+    starts = sorted({*range(0, last, max(1, window // 2)), last})
+    return [slice(start, start + window) for start in starts if speed[start : start + window].mean() >= 0.25 * speed.mean()]
+
+
+def _local_lag(a: Doubles, b: Doubles, windows: Sequence[slice], reach: int) -> tuple[float, int]:
+    """The largest delay of any window, and that window's middle."""
     worst, at = 0.0, -1
-    for start in range(0, max(1, len(speed) - window + 1), max(1, window // 2)):
-        stop = start + window
-        if speed[start:stop].mean() < 0.5 * speed.mean():
-            continue
-        lag, match = _lag(a, b, reach, start, stop)
-        if match >= 0.8 and abs(lag) > abs(worst):
-            worst, at = lag, (start + stop) // 2
+    for window in windows:
+        lag = _lag(a, b, reach, window, fit=0.8)
+        if abs(lag) > abs(worst):
+            worst, at = lag, (window.start + window.stop) // 2
+    return worst, at
+
+
+def _local_gain(a: Doubles, b: Doubles, windows: Sequence[slice]) -> tuple[float, int]:
+    """The window whose speeds differ most between the halves: edited over source, and its middle."""
+    worst, at = 1.0, -1
+    for window in windows:
+        gain = float(np.sqrt((b[:, window] ** 2).sum() / max(float((a[:, window] ** 2).sum()), 1e-12)))
+        if at < 0 or abs(np.log(max(gain, 1e-6))) > abs(np.log(max(worst, 1e-6))):
+            worst, at = gain, (window.start + window.stop) // 2
     return worst, at
 
 

@@ -14,6 +14,9 @@ from synclora.motion.settings import VerdictSettings
 from synclora.motion.signals import ARMS
 from synclora.motion.sync import Agreement, Sync, compare
 
+FPS_TOLERANCE = 0.01
+"""Two rates nearer than this are one: 29.97 and 30 are, and so is a phone's uneven 29.8 beside its twin written at 30."""
+
 
 class Verdict(StrEnum):
     """What becomes of an input. Kept + rejected + quarantined = inputs, always."""
@@ -69,6 +72,10 @@ def judge(source: Measurement, edited: Measurement, rule: VerdictSettings) -> Ju
         reason = Reason.FACE_LOST if edited.face_share else Reason.NO_FACE
         detail = f"edited half shows a face in {edited.face_share:.0%} of frames, less than {rule.min_face:.0%}"
         return Judgement(Verdict.REJECTED, reason, detail, None, *picture)
+    frames = min(source.frames, edited.frames)
+    if frames < rule.min_frames:
+        detail = f"{frames} frames are too few to compare, fewer than {rule.min_frames}"
+        return Judgement(Verdict.REJECTED, Reason.NO_EVIDENCE, detail, None, *picture)
     sync = compare(source, edited, rule)
     findings = [*_against_edit(*picture, rule), *_against_sync(sync, rule)]
     if findings:
@@ -84,7 +91,7 @@ def _unfit(source: Measurement, edited: Measurement, rule: VerdictSettings) -> I
     for half, name in ((source, "source"), (edited, "edited half")):
         if half.second_face >= rule.second_face:
             yield Reason.TWO_FACES, f"{name} shows a second face {half.second_face:.2f} times as wide as the first"
-    if abs(source.fps - edited.fps) > 0.005 * source.fps:
+    if abs(source.fps - edited.fps) > FPS_TOLERANCE * source.fps:
         yield Reason.FPS_MISMATCH, f"source has {source.fps:.3f} frames per second, edited half {edited.fps:.3f}"
     if abs(source.frames - edited.frames) > rule.max_trim_s * source.fps:
         yield Reason.LENGTH_MISMATCH, f"source has {source.frames} frames, edited half {edited.frames}: more than can be trimmed"
@@ -109,6 +116,8 @@ def _against_sync(sync: Sync, rule: VerdictSettings) -> Iterator[Finding]:
         yield Reason.LATE, f"edited half is {sync.lag:+.1f} frames late, more than {rule.max_lag_frames}"
     elif abs(sync.local_lag) > rule.max_local_lag_frames:
         yield Reason.LATE, f"edited half is {sync.local_lag:+.1f} frames late around frame {sync.local_at}"
+    if not 1 / rule.max_local_gain <= sync.local_gain <= rule.max_local_gain:
+        yield Reason.SYNC, f"edited half moves {sync.local_gain:.2f} times as fast around frame {sync.local_gain_at}"
     for part in evident:
         yield from _against_part(part, rule)
     if sync.score < rule.min_sync:

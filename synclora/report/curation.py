@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from synclora.media.decode import Decoder
+from synclora.media.settings import MediaLimits
 from synclora.motion.settings import CUES, VerdictSettings
 from synclora.motion.verdict import Verdict
 from synclora.report.cards import Card, card_of
@@ -66,6 +67,7 @@ def write_report(
     facts: Mapping[str, str] = _NO_FACTS,
     shown: int = 4,
     rule: VerdictSettings | None = None,
+    limits: MediaLimits | None = None,
 ) -> None:
     """Write the report of a manifest.
 
@@ -76,6 +78,7 @@ def write_report(
         facts: the run's own lines, shown at the top in their order.
         shown: cards in each of the three groups.
         rule: the rule that judged the manifest, for its limits; rows hold its fingerprint only.
+        limits: those under which the videos were opened, and their frames are now.
 
     Raises:
         ManifestError: the manifest cannot be read.
@@ -96,7 +99,7 @@ def write_report(
         bar=_verdict_bar(survey),
         reasons=_reason_lines(survey),
         distributions=_distributions(survey, rule),
-        sections=_sections(manifest, survey, shown, rule),
+        sections=_sections(manifest, survey, shown, rule, limits),
         limits_known=rule is not None,
         unlisted=survey.verdicts[Verdict.QUARANTINED] - len(survey.quarantined),
     )
@@ -186,10 +189,12 @@ def _distributions(survey: Survey, rule: VerdictSettings | None) -> list[Distrib
     return lines
 
 
-def _sections(manifest: Path, survey: Survey, shown: int, rule: VerdictSettings | None) -> list[Section]:
+def _sections(
+    manifest: Path, survey: Survey, shown: int, rule: VerdictSettings | None, limits: MediaLimits | None
+) -> list[Section]:
     picks = choose(survey, shown)
     rows = fetch(manifest, picks.all)
-    with Decoder() as decoder:
+    with Decoder(limits) as decoder:
         groups = [
             [card_of(rows[index], rule, decoder, near=group is picks.borderline) for index in group]
             for group in (picks.best, picks.borderline, picks.rejected)

@@ -38,14 +38,23 @@ def out(tmp_path):
     return tmp_path
 
 
-def test_plain_videos_are_linked_wherever_they_lie(out, decoder):
+def test_a_users_video_is_copied_byte_for_byte(out, decoder):
     encode(out / "in" / "s.mp4")
     (out / "in" / "e.mp4").symlink_to("s.mp4")
     export_pair(row(), out, decoder)
     for path in kept_paths(out, "p1").values():
-        assert path.samefile(out / "in" / "s.mp4")
+        assert path.read_bytes() == (out / "in" / "s.mp4").read_bytes()
+        assert not path.samefile(out / "in" / "s.mp4")  # who writes over the input later does not change the set
         assert not path.is_symlink()
     export_pair(row(out / "none.mp4", out / "none.mp4"), out, decoder)  # in place: nothing is opened
+
+
+def test_a_video_of_our_own_is_linked(out, decoder):
+    (out / "generated").mkdir()
+    made = encode(out / "generated" / "s.mp4")
+    export_pair(row("generated/s.mp4", "generated/s.mp4"), out, decoder)
+    for path in kept_paths(out, "p1").values():
+        assert path.samefile(made)
 
 
 def test_halves_of_one_video(out, decoder):

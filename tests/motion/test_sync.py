@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from synclora.motion.settings import VerdictSettings
+from synclora.motion.signals import SIGNALS
 from synclora.motion.sync import compare
 from tests.motion.motions import FRAMES, edited, person, retimed, with_signals
 
@@ -94,6 +95,33 @@ def test_noisy_component_does_not_drown_a_clear_one():
     assert head.r > 0.98
 
 
+def test_slow_motion_does_not_pick_a_delay_from_noise():
+    """A nod of a whole clip fits almost as well a few frames off: that is no delay."""
+    slow = np.sin(np.linspace(0, np.pi, FRAMES))
+    rng = np.random.default_rng(3)
+    source = person(still=SIGNALS)
+    for trial in range(20):
+        halves = [with_signals(source, head_pitch=0.2 * slow + 0.0008 * rng.normal(size=FRAMES)) for _ in range(2)]
+        assert abs(compare(*halves, RULE).lag) < 0.75, trial
+
+
+@pytest.mark.parametrize("start", [20, 64])
+def test_frozen_stretch_shows_in_the_local_gain(start):
+    source = person()
+    at = np.arange(FRAMES, dtype=float)
+    at[start : start + 36] = start
+    sync = compare(source, retimed(edited(source), at), RULE)
+    assert sync.local_gain < 1 / RULE.max_local_gain
+    assert start <= sync.local_gain_at <= start + 36
+
+
+def test_stretch_at_the_very_end_is_looked_at():
+    source = person()
+    at = np.arange(FRAMES, dtype=float)
+    at[-36:] -= 6
+    assert compare(source, retimed(edited(source), at), RULE).local_lag == pytest.approx(6, abs=0.5)
+
+
 def test_left_out_cue_is_not_looked_at():
     source = person()
     sync = compare(source, edited(source), VerdictSettings(cues=("speech", "pose")))
@@ -102,8 +130,6 @@ def test_left_out_cue_is_not_looked_at():
 
 
 def test_nothing_moves():
-    from synclora.motion.signals import SIGNALS
-
     source = person(still=SIGNALS)
     sync = compare(source, edited(source), RULE)
     assert math.isnan(sync.score)

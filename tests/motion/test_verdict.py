@@ -98,6 +98,20 @@ def test_lengths_and_rates():
     assert outcome(source, replace(twin, fps=30.0)) == (Verdict.QUARANTINED, Reason.FPS_MISMATCH)
 
 
+def test_too_short_to_compare():
+    source = retimed(person(), np.arange(16))
+    assert outcome(source, edited(source)) == (Verdict.REJECTED, Reason.NO_EVIDENCE)
+
+
+def test_half_that_freezes_for_a_while():
+    source = person()
+    at = np.arange(FRAMES, dtype=float)
+    at[60:] = 60
+    judgement = judge(source, retimed(edited(source), at), RULE)
+    assert judgement.verdict == Verdict.REJECTED
+    assert "times as fast around frame" in judgement.detail
+
+
 def test_misaligned_first_frame():
     source = person()
     moved = replace(edited(source), first_face_kc=source.first_face_kc + np.array([0.2, 0.0], np.float32))
