@@ -24,7 +24,6 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import chdir
 from dataclasses import asdict
 from typing import Any
 
@@ -162,14 +161,8 @@ def shown(recipe: CurateRecipe, out: Path, tally: Tally, lost: dict[str, str], c
     """
     manifest = out / "manifest.parquet"
     write_metadata(out, read_rows(manifest, list(NEEDED)), lost)
-    with chdir(out):  # the manifest names what lies in its own folder from there
-        write_report(
-            manifest,
-            out / "report.html",
-            facts=tally.facts() | {"Recipe": recipe.result_fingerprint()},
-            rule=recipe.verdict,
-            limits=recipe.media,
-        )
+    facts = tally.facts() | {"Recipe": recipe.result_fingerprint()}
+    write_report(manifest, out / "report.html", facts=facts, rule=recipe.verdict, limits=recipe.media)
     console.print(closing_table(tally, out))
     if lost:
         identity, why = next(iter(lost.items()))

@@ -70,13 +70,20 @@ def _place(video: Path, target: Path) -> None:
     """Link a video that the run made itself; copy a user's, who may write over it in place one day."""
     scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        if video.is_relative_to(target.parents[2].resolve() / "generated"):
-            os.link(video, scratch)
-        else:
+        ours = video.is_relative_to(target.parents[2].resolve() / "generated")
+        if not (ours and _linked(video, scratch)):
             shutil.copyfile(video, scratch)
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _linked(video: Path, target: Path) -> bool:
+    try:
+        os.link(video, target)
+    except OSError:  # a file system without links
+        return False
+    return True
 
 
 def _sized(picture: Picture, size: tuple[int, int]) -> Picture:

@@ -89,7 +89,8 @@ def _encode(scratch: Path, frames: Iterator[Picture], fps: Fraction, quality: di
     first = next(frames)
     count = 0
     with av.open(f"file:{scratch.absolute()}", "w", format="mp4", options=flags) as file:
-        stream = file.add_stream("libx264", rate=fps, options={**quality, "threads": "1"})  # threads change the bytes
+        repeatable = {"threads": "1", "x264-params": "mbtree=0"}  # threads change the bytes; so did mbtree, at 192 pixels
+        stream = file.add_stream("libx264", rate=fps, options={**quality, **repeatable})
         stream.height, stream.width, stream.pix_fmt = first.shape[0], first.shape[1], "yuv420p"
         context = stream.codec_context
         context.time_base = 1 / fps

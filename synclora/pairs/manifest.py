@@ -3,8 +3,9 @@
     for row in read_rows(Path("out/manifest.parquet")):
         print(row["name"], row["verdict"], row["reason"], row["sync"])
 
-Plain columns come first, for people and SQL. `parts` says how each part of the body agreed. `source_motion` and `edited_motion` hold the
-two measurements (raw signals, their noise, where they were seen); `Measurement.from_row` turns them back.
+Plain columns come first, for people and SQL; paths of videos that lie beside the manifest are relative to its folder. `parts` says how
+each part of the body agreed. `source_motion` and `edited_motion` hold the two measurements (raw signals, their noise, where they were
+seen); `Measurement.from_row` turns them back.
 """
 
 import math

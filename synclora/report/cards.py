@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,13 +71,16 @@ class Card:
     note: str
 
 
-def card_of(row: dict[str, Any], rule: VerdictSettings | None, decoder: Decoder, *, near: bool = False) -> Card:
+def card_of(
+    row: dict[str, Any], rule: VerdictSettings | None, decoder: Decoder, *, folder: Path | str = "", near: bool = False
+) -> Card:
     """Make one card.
 
     Args:
         row: a full manifest row.
         rule: the rule that judged it, if known: then failures are told from passes part by part.
         decoder: reads its frames.
+        folder: the manifest's, from which relative paths are read.
         near: the pair stands near the decision: a kept one shows its weakest cue instead of its largest movements.
     """
     curves = curves_of(row, rule)
@@ -84,7 +88,7 @@ def card_of(row: dict[str, Any], rule: VerdictSettings | None, decoder: Decoder,
     nearest = tightest(row, rule) if near and rule and row["verdict"] == Verdict.KEPT else None
     focus = nearest.cue if nearest and nearest.cue else _focus(row, bad, near)
     moments = moments_of(row, curves, focus) if curves else []
-    strip, note = _strip(row, moments, decoder) if curves else ([], "The videos were never measured.")
+    strip, note = _strip(row, moments, decoder, folder) if curves else ([], "The videos were never measured.")
     return Card(
         name=row["name"] or row["pair_id"] or "",
         verdict=row["verdict"],
@@ -163,13 +167,13 @@ def _chip(part: Part, fails: bool, rule: VerdictSettings | None) -> Chip:
     return Chip("fails" if fails else "passes", name, text)
 
 
-def _strip(row: dict[str, Any], moments: Sequence[Moment], decoder: Decoder) -> tuple[list[Column], str]:
+def _strip(row: dict[str, Any], moments: Sequence[Moment], decoder: Decoder, folder: Path | str) -> tuple[list[Column], str]:
     """First frame and moments, source over edited, and what is to be said of missing pictures."""
     shown = [Moment(0, "first frame"), *moments]
     wanted = [moment.frame for moment in shown]
     found, problems = {}, []
     for half in ("source", "edited"):
-        found[half], problem = pictures(decoder, View(row[half], row[f"{half}_half"] or "whole"), wanted)
+        found[half], problem = pictures(decoder, View(str(Path(folder) / row[half]), row[f"{half}_half"] or "whole"), wanted)
         if problem:
             problems.append(f"No frames of the {half} half: {problem}." if not found[half] else f"Of the {half} half, {problem}.")
     if not any(found.values()):

@@ -196,7 +196,7 @@ def _sections(
     rows = fetch(manifest, picks.all)
     with Decoder(limits) as decoder:
         groups = [
-            [card_of(rows[index], rule, decoder, near=group is picks.borderline) for index in group]
+            [card_of(rows[index], rule, decoder, folder=manifest.parent, near=group is picks.borderline) for index in group]
             for group in (picks.best, picks.borderline, picks.rejected)
         ]
     return [

@@ -42,6 +42,15 @@ def test_colours_come_back_and_are_tagged(tmp_path, decoder):
         assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
 
 
+def test_equal_input_gives_equal_bytes_at_a_size_where_x264_did_not(tmp_path):
+    rng = np.random.default_rng(0)
+    ground = rng.integers(0, 255, (24, 24, 3)).astype(np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    pictures = [np.roll(ground, (k, 2 * k), axis=(0, 1)) for k in range(25)]
+    for name in ("a", "b", "c", "d"):
+        write_video(tmp_path / f"{name}.mp4", pictures, Fraction(25), preset="veryfast")
+    assert len({(tmp_path / f"{name}.mp4").read_bytes() for name in ("a", "b", "c", "d")}) == 1
+
+
 def test_equal_input_gives_equal_bytes_and_the_index_comes_first(tmp_path):
     noise = [np.random.default_rng(k).integers(0, 255, (64, 96, 3), np.uint8) for k in range(30)]
     for name in ("a.mp4", "b.mp4"):

@@ -31,7 +31,7 @@ from synclora.pairs.puppet.render import Layers, Look, Puppet
 from synclora.pairs.puppet.script import Script
 from synclora.pairs.puppet.settings import PuppetSettings
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same settings give other pixels, so that older files are not taken for new ones."""
 
 PRESET = "veryfast"
