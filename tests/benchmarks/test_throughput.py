@@ -21,9 +21,9 @@ CORES = sorted(os.sched_getaffinity(0))
 
 
 def ceiling(folder: Path, videos: list[Path], plan: str) -> float:
-    """Frames per second of all cores together, on every third video."""
+    """Frames per second of all cores together, on every second video: the frames of all would not fit in memory."""
     start = folder / f"start-{plan}-{time.monotonic_ns()}"
-    chosen = videos[::3]
+    chosen = videos[::2]
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.ceiling", str(core), str(start), plan, *map(str, chosen[i :: len(CORES)])],
@@ -77,3 +77,4 @@ def test_job_over_ceiling(portraits, tmp_path, figure):
     figure(f"ceiling of our plan: {before:.1f} before, {after:.1f} after; job over ceiling {rate / best:.2f}")
     figure(f"ceiling of the plain plan (face mesh and pose on every frame): {plain:.1f}; job over it {rate / plain:.2f}")
     assert frames >= 3000
+    assert rate / plain >= 0.90
