@@ -116,10 +116,10 @@ def _against_sync(sync: Sync, rule: VerdictSettings) -> Iterator[Finding]:
         yield Reason.LATE, f"edited half is {sync.lag:+.1f} frames late, more than {rule.max_lag_frames}"
     elif abs(sync.local_lag) > rule.max_local_lag_frames:
         yield Reason.LATE, f"edited half is {sync.local_lag:+.1f} frames late around frame {sync.local_at}"
-    if not 1 / rule.max_local_gain <= sync.local_gain <= rule.max_local_gain:
-        yield Reason.SYNC, f"edited half moves {sync.local_gain:.2f} times as fast around frame {sync.local_gain_at}"
     for part in evident:
         yield from _against_part(part, rule)
+    if not 1 / rule.max_local_gain <= sync.local_gain <= rule.max_local_gain:
+        yield Reason.SYNC, f"edited half moves {sync.local_gain:.2f} times as fast around frame {sync.local_gain_at}"
     if sync.score < rule.min_sync:
         yield Reason.SYNC, f"sync {sync.score:.2f} < {rule.min_sync}"
 

@@ -45,13 +45,17 @@ def test_authors_curves(portraits, measured, figure, half):
         assert r >= (0.99 if original else COPY_LEAST[cue])
 
 
+MILD = ("shift 1", "shift -1", "speed 0.95", "speed 0.97", "speed 1.03", "speed 1.05", "speed 1.1")
+"""Wrongs of about a frame where the clip happens to move: reported, not asserted one by one."""
+
+
 def wrongs(source: Measurement, twin: Measurement, other: Measurement) -> Iterator[tuple[str, Measurement, Measurement]]:
     """Halves that do not belong together. Time is changed on the measured tracks: a shifted video has shifted tracks."""
     frames = np.arange(twin.frames)
     for shift in (1, 2, 3, 5, 8, 12):
         yield f"shift {shift}", retimed(source, frames[shift:]), retimed(twin, frames[:-shift])
         yield f"shift {-shift}", retimed(source, frames[:-shift]), retimed(twin, frames[shift:])
-    for speed in (0.8, 0.9, 1.1, 1.25):
+    for speed in (0.8, 0.9, 0.95, 1.05, 1.1, 1.25):
         length = int(min(twin.frames, twin.frames / speed))
         yield f"speed {speed}", retimed(source, frames[:length]), retimed(twin, frames[:length] * speed)
     yield "wobble", source, retimed(twin, np.clip(frames + 4 * np.sin(frames / twin.frames * 2 * np.pi), 0, twin.frames - 1))
@@ -85,7 +89,8 @@ def test_twins_and_wrongs(portraits, measured, figure):
         figure(f"  lost: {line}")
     for kind in sorted({*rejected, *passed}):
         figure(f"  {kind}: {rejected[kind]} of {rejected[kind] + passed[kind]} rejected")
-    asked = [k for k in {*rejected, *passed} if k not in ("shift 1", "shift -1")]
+    assert all(rejected[k] >= 0.99 * (rejected[k] + passed[k]) for k in {*rejected, *passed} if k not in MILD)
+    asked = [k for k in {*rejected, *passed} if k not in ("shift 1", "shift -1", "speed 0.95", "speed 1.05")]
     share = sum(rejected[k] for k in asked) / sum(rejected[k] + passed[k] for k in asked)
     figure(f"wrong pairs rejected: {share:.2%} of {sum(rejected[k] + passed[k] for k in asked)}")
     assert kept / total >= 0.95
