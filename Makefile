@@ -4,6 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+export PATH := $(CURDIR)/$(RUN):$(PATH)
+
 .PHONY: demo test quick lint bench clean
 
 demo: $(READY)

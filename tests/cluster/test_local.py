@@ -6,6 +6,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -35,6 +36,7 @@ def free_ports(count: int) -> list[int]:
 def clean_env(state: str) -> dict[str, str]:
     """This process's environment without any Ray or cluster setting, and with a cluster of its own."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "SYNCLORA_"))}
+    env["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # the environment may not be activated
     ports = zip(("GCS", "DASHBOARD", "CLIENT", "AGENT"), free_ports(4), strict=True)
     return env | {"SYNCLORA_CLUSTER_DIR": state} | {f"SYNCLORA_{name}_PORT": str(port) for name, port in ports}
 

@@ -55,6 +55,7 @@ def stopped(words: list[object], when: Callable[[], bool], how: signal.Signals) 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it, and so would ours
     )
     while not when():
         assert process.poll() is None, process.communicate()

@@ -91,7 +91,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(folder, tmp_path, ra
 def test_a_full_disk_costs_one_line_and_nothing_that_was_finished(folder, puppets, tmp_path, ray_address):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("a small disk cannot be mounted here")
     try:
         words = ["--input", folder, "--out", disk / "out"]
