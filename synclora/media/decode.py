@@ -22,7 +22,7 @@ from synclora.errors import MediaError, Reason
 from synclora.media.probe import VideoInfo
 from synclora.media.process import Child
 from synclora.media.settings import MediaLimits
-from synclora.pairs.base import Half, View
+from synclora.media.view import Half, View
 
 Picture = npt.NDArray[np.uint8]
 """(height, width, 3) RGB."""

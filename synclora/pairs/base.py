@@ -6,19 +6,11 @@ for pair in FolderPairs("shoots/may").rows():
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from synclora.errors import Reason
-
-Half = Literal["whole", "left", "right"]
-
-
-@dataclass(frozen=True)
-class View:
-    """One video as seen: a file, or the left or right half of a file (the width cut exactly in two)."""
-
-    path: str
-    half: Half = "whole"
+from synclora.media.view import Half as Half
+from synclora.media.view import View as View
 
 
 @dataclass(frozen=True)
