@@ -138,7 +138,7 @@ def least_r(part: Agreement, rule: VerdictSettings) -> float:
 
 
 def edit_strength(source: Measurement, edited: Measurement) -> float:
-    """Root mean square difference of the stamps, 0..1. A copy is 0, a re-encoded copy about .003, thin glasses about .02."""
+    """Root mean square difference of the stamps, 0..1. A copy is 0, a copy re-encoded at CRF 32 about .006, thin glasses about .02."""
     return float(np.sqrt((_difference_n(source, edited) ** 2).mean()))
 
 
