@@ -1,0 +1,150 @@
+"""The interface of a backbone, and what all of them share.
+
+A backbone is a folder in diffusers' layout. Its parts are loaded one by one, because each step of the work needs only one of them: encoding
+the autoencoder, a caption the text encoder, training the transformer.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from synclora.errors import SyncLoraError
+from synclora.incontext.attention import AttentionMode, Span
+from synclora.incontext.layout import Tokens
+
+Device = torch.device | str
+
+
+class BackboneError(SyncLoraError):
+    """A backbone that cannot be used: names it, says why, and what would do."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """An embedded caption, as the transformer takes it.
+
+    Attributes:
+        embeds_bld: (b, l, d).
+        mask_bl: (b, l), 1 for tokens that count.
+    """
+
+    embeds_bld: Tensor
+    mask_bl: Tensor
+
+    def to(self, device: Device, dtype: torch.dtype) -> "Caption":
+        """The same on a device, the embedding in a dtype."""
+        return Caption(self.embeds_bld.to(device, dtype), self.mask_bl.to(device))
+
+    def expand(self, batch: int) -> "Caption":
+        """One caption for a batch of samples."""
+        return Caption(self.embeds_bld.expand(batch, -1, -1), self.mask_bl.expand(batch, -1))
+
+    @classmethod
+    def stack(cls, captions: list["Caption"]) -> "Caption":
+        """A caption for each sample."""
+        return cls(torch.cat([c.embeds_bld for c in captions]), torch.cat([c.mask_bl for c in captions]))
+
+
+class Codec:
+    """The autoencoder, with its latents' normalisation inside: what comes out of `encode` is what the transformer is trained on."""
+
+    def __init__(self, vae: Any, *, decode_timestep: float | None = None) -> None:
+        self.vae = vae.eval().requires_grad_(False)
+        self.stride_t = int(vae.temporal_compression_ratio)
+        self.stride_s = int(vae.spatial_compression_ratio)
+        self.channels = int(vae.config.latent_channels)
+        self._decode_timestep = decode_timestep if getattr(vae.config, "timestep_conditioning", False) else None
+
+    @torch.no_grad()
+    def encode(self, video_bcfyx: Tensor) -> Tensor:
+        """(b, 3, frames, height, width) pixels in -1 to 1 to normalised latents. The mode, not a draw: equal pixels give equal latents."""
+        latents = self.vae.encode(video_bcfyx.to(self.vae.device, self.vae.dtype)).latent_dist.mode()
+        mean, std = self._moments(latents)
+        return (latents - mean) * self.vae.config.scaling_factor / std
+
+    @torch.no_grad()
+    def decode(self, latents_bcfyx: Tensor) -> Tensor:
+        """Normalised latents to (b, 3, frames, height, width) pixels in -1 to 1."""
+        latents = latents_bcfyx.to(self.vae.device, self.vae.dtype)
+        mean, std = self._moments(latents)
+        latents = latents * std / self.vae.config.scaling_factor + mean
+        timestep = None
+        if self._decode_timestep is not None:
+            timestep = torch.full((len(latents),), self._decode_timestep, device=latents.device, dtype=latents.dtype)
+        return self.vae.decode(latents, timestep, return_dict=False)[0].clamp(-1, 1)
+
+    def _moments(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = (moment.view(1, -1, 1, 1, 1).to(latents) for moment in (self.vae.latents_mean, self.vae.latents_std))
+        return mean, std
+
+
+class Stream(ABC):
+    """The transformer's video stream, ready for in-context tokens.
+
+    Attributes:
+        transformer: the diffusers model, frozen. Adapters and wrappers (DDP, DeepSpeed) go on it.
+        mode: who attends to whom.
+        lora_targets: full-match pattern over module names: the layers that the paper's lineage adapts.
+    """
+
+    lora_targets: ClassVar[str]
+
+    def __init__(self, transformer: nn.Module, mode: AttentionMode) -> None:
+        self.transformer = transformer.requires_grad_(False)
+        self.mode = mode
+        self.span = Span(mode)
+
+    @property
+    def channels(self) -> int:
+        """Latent channels of a token."""
+        return int(self.transformer.config.in_channels)  # type: ignore[union-attr,arg-type]
+
+    def velocity(self, tokens: Tokens, caption: Caption, through: Callable[..., Any] | None = None) -> Tensor:
+        """(b, s, c) velocity of every token.
+
+        Args:
+            tokens: what is seen.
+            caption: one per sample.
+            through: the transformer's wrapper, if it has one.
+        """
+        self.span.source_tokens = tokens.source_tokens
+        output: Tensor = (through or self.transformer)(**self.inputs(tokens, caption))[0]
+        return output
+
+    @abstractmethod
+    def inputs(self, tokens: Tokens, caption: Caption) -> dict[str, Any]:
+        """The arguments of the transformer's own `forward`. Its result is a tuple with the velocity first."""
+
+
+class Backbone(ABC):
+    """A model folder in diffusers' layout.
+
+    Attributes:
+        name: how the user named it: a hub id, a folder, or `tiny:…`; stored with every adapter.
+        folder: where its files lie on this machine.
+        random: its weights are random: what it makes proves plumbing only.
+    """
+
+    kind: ClassVar[str]
+    """`ltx-video` or `ltx-2`."""
+    caption_tokens: ClassVar[int]
+
+    def __init__(self, name: str, folder: Path, *, random: bool = False) -> None:
+        self.name, self.folder, self.random = name, folder, random
+
+    @abstractmethod
+    def codec(self, dtype: torch.dtype, device: Device) -> Codec:
+        """Load the autoencoder."""
+
+    @abstractmethod
+    def caption(self, text: str, device: Device = "cpu", dtype: torch.dtype = torch.float32) -> Caption:
+        """Embed one caption. Loads the text encoder for this call and lets it go."""
+
+    @abstractmethod
+    def stream(self, dtype: torch.dtype, device: Device, mode: AttentionMode) -> Stream:
+        """Load the transformer."""
