@@ -79,4 +79,4 @@ def to_tokens(latents_bcfyx: Tensor) -> Tensor:
 
 def to_latents(tokens_bnc: Tensor, grid: Grid) -> Tensor:
     """The inverse of `to_tokens`."""
-    return tokens_bnc.transpose(1, 2).unflatten(2, (grid.frames, grid.height, grid.width))
+    return tokens_bnc.transpose(1, 2).reshape(len(tokens_bnc), -1, grid.frames, grid.height, grid.width)
