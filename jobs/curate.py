@@ -12,16 +12,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a submitted job runs from an uploaded copy: it, not an installed version, is what was asked for
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # `uv run` would make every worker build the environment again
-# Restarted workers are this job's daily bread and end in the manifest. Ray tells of them at length, in its core and through its log printer
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 
+from jobs.session import RECIPES, connect, finish  # first: it sets what Ray reads when it is imported
+
+# isort: split
 import argparse
 import json
-import logging
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -32,16 +28,17 @@ import ray
 import ray.data
 from rich.console import Console
 
-from synclora.curation.command import one_line, parse, recipe_of
+from synclora.command import absolute, one_line
+from synclora.curation.command import parse, recipe_of
 from synclora.curation.export import NEEDED, export_all, write_metadata
-from synclora.curation.outdir import OutputError, check_same_measuring, open_output, remember
+from synclora.curation.outdir import CURATION, check_made, check_same_measuring, remember
 from synclora.curation.recipe import CurateRecipe
 from synclora.curation.rescore import best_of, rejudged, without_duplicates
 from synclora.curation.summary import Tally, closing_table, watched
 from synclora.curation.worker import PairWorker
 from synclora.errors import MediaError, Reason, SyncLoraError
 from synclora.media.decode import Decoder
-from synclora.motion.landmarks import quiet
+from synclora.outdir import OutputError, open_output
 from synclora.pairs.base import Pair, PairSource, View
 from synclora.pairs.detect import find_pairs
 from synclora.pairs.manifest import SCHEMA, Row, read_rows, write_rows
@@ -177,9 +174,10 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     Raises:
         SyncLoraError: one line for the user.
     """
-    recipe, tally, out = recipe_of(arguments), Tally(), absolute(arguments.out)
+    recipe, tally, out = recipe_of(arguments), Tally(), absolute(arguments.out, "--out")
     if arguments.rescore:
-        with open_output(out, made=True):
+        check_made(out)
+        with open_output(out, CURATION):
             check_same_measuring(out, recipe)
             manifest = out / "manifest.parquet"
             judged(rejudged(read_rows(manifest), recipe.verdict, recipe.result_fingerprint()), recipe, out, tally)
@@ -193,44 +191,11 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     pairs = source.rows()
     if ignored := getattr(source, "ignored", 0):
         console.print(f"{ignored} files in {arguments.input} belong to no pair and are left alone")
-    with open_output(out):
+    with open_output(out, CURATION):
         connect(console)
         with watched(console, len(pairs)) as watch:
             judged(watch(curate(source, pairs, recipe, out, tally)), recipe, out, tally)
         shown(recipe, out, tally, export(recipe, out), console)
-
-
-def absolute(out: Path) -> Path:
-    """`--out` as an absolute path.
-
-    Raises:
-        OutputError: a relative path in a submitted job, which would end inside Ray's copy of the working directory.
-    """
-    if not out.is_absolute() and "_ray_pkg_" in str(Path.cwd()):
-        raise OutputError(f"--out {out}: a submitted job runs in a temporary copy; give an absolute path on shared storage")
-    return out.absolute()
-
-
-def connect(console: Console) -> None:
-    """Join the cluster that a submitted job runs on, or start Ray on this machine; either way without its chatter.
-
-    Raises:
-        SyncLoraError: RAY_ADDRESS names no cluster that lets us in.
-    """
-    where: dict[str, Any] = {}
-    if "RAY_ADDRESS" not in os.environ:
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # a private cluster that lives as long as this process
-        where = {"address": "local", "include_dashboard": False, "object_store_memory": 512 * 2**20}
-    try:
-        with console.status("starting Ray"), quiet():
-            ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **where)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise SyncLoraError(f"no Ray at {os.environ.get('RAY_ADDRESS', 'local')}: {one_line(error)}") from error
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    context = ray.data.DataContext.get_current()
-    context.execution_options.preserve_order = True  # the manifest's order, whatever finishes first
-    context.enable_progress_bars = False  # our own counts verdicts
-    context.print_on_execution_start = False
 
 
 def _pair(text: str) -> Pair:
@@ -240,24 +205,9 @@ def _pair(text: str) -> Pair:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0 when everything was written; with one line on stderr, 2 when it could not be and 130 after Ctrl-C."""
-    console, started = Console(highlight=False), time.monotonic()
-    try:
-        run(parse(sys.argv[1:] if argv is None else argv, ROOT / "jobs" / "recipes" / "curate.yaml"), console)
-    except SyncLoraError as error:
-        return ended(one_line(error), 2)
-    except OSError as error:
-        return ended(f"{one_line(error)}; what was finished stays, run again to go on", 2)
-    except KeyboardInterrupt:
-        return ended("interrupted; what was finished stays, run again to go on", 130)
-    console.print(f"{time.monotonic() - started:.0f} s in all", style="dim")
-    return 0
-
-
-def ended(why: str, status: int) -> int:
-    """Say why, on one line."""
-    print(f"curate: {why}", file=sys.stderr)
-    return status
+    """The command line's exit status."""
+    words = sys.argv[1:] if argv is None else argv
+    return finish("curate", lambda console: run(parse(words, RECIPES / "curate.yaml"), console))
 
 
 if __name__ == "__main__":

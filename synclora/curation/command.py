@@ -1,18 +1,12 @@
 """The command line of jobs/curate.py, and how it changes the recipe."""
 
 import argparse
-import os
 from pathlib import Path
-from typing import NoReturn
 
+from synclora.command import Parser
 from synclora.curation.recipe import CurateRecipe
 from synclora.errors import SyncLoraError
 from synclora.motion.settings import CUES
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SyncLoraError(f"{message}; see --help")
 
 
 def parse(argv: list[str], default_recipe: Path) -> argparse.Namespace:
@@ -21,7 +15,7 @@ def parse(argv: list[str], default_recipe: Path) -> argparse.Namespace:
     Raises:
         SyncLoraError: what argparse has against it, on one line.
     """
-    parser = _Parser(prog="jobs/curate.py", description="Judge pairs of portrait videos; keep those that move as one.")
+    parser = Parser(prog="jobs/curate.py", description="Judge pairs of portrait videos; keep those that move as one.")
     add = parser.add_argument
     add("--input", default="", metavar="PATH", help="folder, video or table of pairs, or an fsspec URL (default: make puppets)")
     add("--layout", default="auto", choices=("auto", "folders", "side_by_side", "table"), help="how --input is laid out")
@@ -61,10 +55,3 @@ def recipe_of(arguments: argparse.Namespace) -> CurateRecipe:
         if getattr(arguments, name) is not None:
             changes["puppet"][name] = getattr(arguments, name)
     return CurateRecipe.from_values(changes, "command line")
-
-
-def one_line(error: Exception) -> str:
-    """An error without its line breaks; of the system's errors, what and where."""
-    if isinstance(error, OSError) and error.errno:  # Arrow's own wording hides what is wrong behind what it did
-        return os.strerror(error.errno) + (f": {error.filename}" if error.filename else "")
-    return " ".join(str(error).split()) or type(error).__name__

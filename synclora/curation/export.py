@@ -17,11 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from synclora.curation.outdir import write_whole
 from synclora.errors import MediaError
 from synclora.media.decode import Decoder, Picture
 from synclora.media.encode import write_video
 from synclora.media.probe import VideoInfo
+from synclora.outdir import write_whole
 from synclora.pairs.base import Half, View
 from synclora.pairs.manifest import Row
 
