@@ -63,20 +63,21 @@ class Codec:
     @torch.no_grad()
     def encode(self, video_bcfyx: Tensor) -> Tensor:
         """(b, 3, frames, height, width) pixels in -1 to 1 to normalised latents. The mode, not a draw: equal pixels give equal latents."""
-        latents = self.vae.encode(video_bcfyx.to(self.vae.device, self.vae.dtype)).latent_dist.mode()
+        latents: Tensor = self.vae.encode(video_bcfyx.to(self.vae.device, self.vae.dtype)).latent_dist.mode()
         mean, std = self._moments(latents)
-        return (latents - mean) * self.vae.config.scaling_factor / std
+        return (latents - mean) * float(self.vae.config.scaling_factor) / std
 
     @torch.no_grad()
     def decode(self, latents_bcfyx: Tensor) -> Tensor:
         """Normalised latents to (b, 3, frames, height, width) pixels in -1 to 1."""
         latents = latents_bcfyx.to(self.vae.device, self.vae.dtype)
         mean, std = self._moments(latents)
-        latents = latents * std / self.vae.config.scaling_factor + mean
+        latents = latents * std / float(self.vae.config.scaling_factor) + mean
         timestep = None
         if self._decode_timestep is not None:
             timestep = torch.full((len(latents),), self._decode_timestep, device=latents.device, dtype=latents.dtype)
-        return self.vae.decode(latents, timestep, return_dict=False)[0].clamp(-1, 1)
+        video: Tensor = self.vae.decode(latents, timestep, return_dict=False)[0]
+        return video.clamp(-1, 1)
 
     def _moments(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         mean, std = (moment.view(1, -1, 1, 1, 1).to(latents) for moment in (self.vae.latents_mean, self.vae.latents_std))

@@ -4,13 +4,20 @@ import json
 from pathlib import Path
 
 from synclora.backbone.base import Backbone, BackboneError
+from synclora.backbone.load import check_part
+from synclora.backbone.ltx2 import LTX2
 from synclora.backbone.ltx_video import LTXVideo
 from synclora.backbone.tiny import MINIATURES, tiny_folder
 
-_KINDS: dict[str, type[Backbone]] = {"LTXVideoTransformer3DModel": LTXVideo}
+_KINDS: dict[str, type[Backbone]] = {"LTXVideoTransformer3DModel": LTXVideo, "LTX2VideoTransformer3DModel": LTX2}
 _PARTS = ("transformer", "vae")
-_WANTED = [f"*/*.{ending}" for ending in ("json", "safetensors", "model", "txt", "jinja")]
-"""Of the parts' folders only: no pickles, and not the single-file checkpoints that lie beside them and double the download."""
+"""Without these nothing can be done; captions may come from somewhere else."""
+_WANTED = [
+    f"{part}/*.{ending}"
+    for part in (*_PARTS, "text_encoder", "tokenizer", "connectors")
+    for ending in ("json", "safetensors", "model", "txt", "jinja")
+]
+"""Of the parts' folders only: no pickles, no audio, and not the single-file checkpoints that lie beside them and double the download."""
 
 
 def find_backbone(name: str, revision: str | None = None) -> Backbone:
@@ -31,10 +38,7 @@ def find_backbone(name: str, revision: str | None = None) -> Backbone:
 
 def _opened(name: str, folder: Path, random: bool) -> Backbone:
     for part in _PARTS:
-        if not (folder / part / "config.json").is_file():
-            raise BackboneError(f"backbone {name}: no {part}/config.json; give a folder in diffusers' layout")
-        if not any((folder / part).glob("*.safetensors")):
-            raise BackboneError(f"backbone {name}: {part} holds no .safetensors; convert it, other formats can run code")
+        check_part(name, folder, part)
     try:
         kind = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8")).get("_class_name")
     except ValueError as error:

@@ -11,9 +11,10 @@ from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_ltx import LTXAttention, apply_rotary_emb
 from torch import Tensor
-from transformers import AutoTokenizer, T5EncoderModel
+from transformers import T5EncoderModel
 
 from synclora.backbone.base import Backbone, Caption, Codec, Device, Stream
+from synclora.backbone.load import load_part, load_tokenizer
 from synclora.incontext.attention import AttentionMode, Span, attend_in_context
 from synclora.incontext.layout import Tokens
 
@@ -29,14 +30,13 @@ class LTXVideo(Backbone):
 
     def codec(self, dtype: torch.dtype, device: Device) -> Codec:
         """Load the autoencoder."""
-        vae = AutoencoderKLLTXVideo.from_pretrained(self.folder, subfolder="vae", torch_dtype=dtype, use_safetensors=True)
-        return Codec(vae.to(device), decode_timestep=_DECODE_TIMESTEP)
+        return Codec(load_part(self, "vae", AutoencoderKLLTXVideo, dtype, device), decode_timestep=_DECODE_TIMESTEP)
 
     @torch.no_grad()
     def caption(self, text: str, device: Device = "cpu", dtype: torch.dtype = torch.float32) -> Caption:
-        """Embed one caption with T5."""
-        tokenizer = AutoTokenizer.from_pretrained(self.folder / "tokenizer")
-        encoder = T5EncoderModel.from_pretrained(self.folder / "text_encoder", dtype=dtype, use_safetensors=True).to(device)
+        """Embed one caption with T5, its padding masked: as diffusers' `LTXConditionPipeline` does, and `LTXPipeline` does not."""
+        tokenizer = load_tokenizer(self)
+        encoder = load_part(self, "text_encoder", T5EncoderModel, dtype, device)
         ids = tokenizer(text, padding="max_length", max_length=self.caption_tokens, truncation=True, return_tensors="pt")
         mask_bl = ids.attention_mask.to(device)
         embeds_bld = encoder(ids.input_ids.to(device), attention_mask=mask_bl)[0]
@@ -44,10 +44,7 @@ class LTXVideo(Backbone):
 
     def stream(self, dtype: torch.dtype, device: Device, mode: AttentionMode) -> "LTXVideoStream":
         """Load the transformer."""
-        transformer = LTXVideoTransformer3DModel.from_pretrained(
-            self.folder, subfolder="transformer", torch_dtype=dtype, use_safetensors=True
-        )
-        return LTXVideoStream(transformer.to(device), mode)
+        return LTXVideoStream(load_part(self, "transformer", LTXVideoTransformer3DModel, dtype, device), mode)
 
 
 class LTXVideoStream(Stream):
