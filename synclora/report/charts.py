@@ -7,12 +7,12 @@ Colours come from the page's style sheet, by class. Every chart is as wide as it
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
+from synclora.report import svg
+from synclora.report.svg import Doubles
 
 MAX_POINTS = 900
 """Points of a drawn curve: more than any screen gives it; a two-minute clip would else weigh megabytes."""
@@ -47,17 +47,19 @@ def line_chart(
     a, b, shown = _thin(source, step), _thin(edited, step), seen[::step]
     top = max(4.0 if faint else 1.5, float(np.abs(np.concatenate([a, b])).max()) * 1.06)
     x = np.arange(len(a)) * step / max(1, frames - 1) * 1000
-    plot = [_rect("unseen", x[i], 0, max(2.0, x[j] - x[i]), 100) for i, j in _runs(~shown)]
-    plot.append(_line("zero", 0, 50, 1000, 50))
-    plot += [_line("mark", at := mark / max(1, frames - 1) * 1000, 0, at, 100) for mark in marks]
+    plot = [svg.rect("unseen", x[i], 0, max(2.0, x[j] - x[i]), 100) for i, j in _runs(~shown)]
+    plot.append(svg.line("zero", 0, 50, 1000, 50))
+    plot += [svg.line("mark", at := mark / max(1, frames - 1) * 1000, 0, at, 100) for mark in marks]
     for name, curve in (("source", a), ("edited", b)):
         y = 50 - curve / top * 48
-        plot += [_path(f"curve {name} broken", x, y, i, j) for i, j in _runs(~shown)]
-        plot += [_path(f"curve {name}", x, y, i, j) for i, j in _runs(shown)]
-    texts = [_text("mark-no", 100 * mark / max(1, frames - 1), 10, str(i + 1)) for i, mark in enumerate(marks)]
+        plot += [svg.path(f"curve {name} broken", x, y, i, j) for i, j in _runs(~shown)]
+        plot += [svg.path(f"curve {name}", x, y, i, j) for i, j in _runs(shown)]
+    texts = [svg.text("mark-no", 100 * mark / max(1, frames - 1), 10, str(i + 1)) for i, mark in enumerate(marks)]
     texts += _time_ticks((frames - 1) / fps, _MARKS_H + _PLOT_H + 13)
     data = f' data-fps="{fps:.6g}" data-step="{step}" data-source="{_data(a)}" data-edited="{_data(b)}"'
-    return _chart("lines faint" if faint else "lines", _MARKS_H + _PLOT_H + _TICKS_H, _MARKS_H, _PLOT_H, plot, texts, label, data)
+    return svg.chart(
+        "lines faint" if faint else "lines", _MARKS_H + _PLOT_H + _TICKS_H, _MARKS_H, _PLOT_H, plot, texts, label, data
+    )
 
 
 def histogram(
@@ -86,18 +88,18 @@ def histogram(
         scale = 47 / max(1, int(heights.max()))
         for i, height in enumerate(heights * scale):
             if height:
-                plot.append(_rect(name, i * width + width * 0.06, 50 - height if up else 50, width * 0.88, height))
-    plot.append(_line("axis", 0, 50, 1000, 50))
+                plot.append(svg.rect(name, i * width + width * 0.06, 50 - height if up else 50, width * 0.88, height))
+    plot.append(svg.line("axis", 0, 50, 1000, 50))
     at = [float(np.interp(limit.value, edges, np.arange(bins + 1))) / bins * 100 for limit in limits]
-    plot += [_line("limit", 10 * place, 0, 10 * place, 100) for place in at]
-    texts = [_text("limit-no", place, 10, limit.label) for place, limit in zip(at, limits, strict=True)]
+    plot += [svg.line("limit", 10 * place, 0, 10 * place, 100) for place in at]
+    texts = [svg.text("limit-no", place, 10, limit.label) for place, limit in zip(at, limits, strict=True)]
     bottom = _MARKS_H + 110 + 13
     texts += [
-        _text("tick", float(np.interp(value, edges, np.arange(bins + 1))) / bins * 100, bottom, text) for value, text in ticks
+        svg.text("tick", float(np.interp(value, edges, np.arange(bins + 1))) / bins * 100, bottom, text) for value, text in ticks
     ]
     peaks = [int(heights.max()) for heights in counts]
     spoken = f"{label}. {len(kept)} kept, at most {peaks[0]} in a bin; {len(rejected)} rejected, at most {peaks[1]} in a bin."
-    return _chart("histogram", _MARKS_H + 110 + _TICKS_H, _MARKS_H, 110, plot, texts, spoken)
+    return svg.chart("histogram", _MARKS_H + 110 + _TICKS_H, _MARKS_H, 110, plot, texts, spoken)
 
 
 def stacked_bar(parts: Sequence[tuple[str, int]], label: str, height: int = 18) -> str:
@@ -106,20 +108,9 @@ def stacked_bar(parts: Sequence[tuple[str, int]], label: str, height: int = 18) 
     plot, at = [], 0.0
     for name, count in parts:
         width = 1000 * count / whole
-        plot.append(_rect(name, at, 0, width, 100))
+        plot.append(svg.rect(name, at, 0, width, 100))
         at += width
-    return _chart("stack", height, 0, height, plot, [], label)
-
-
-def _chart(
-    kind: str, height: int, top: int, plot_height: int, plot: list[str], texts: list[str], label: str, data: str = ""
-) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart {kind}" width="100%" height="{height}" role="img"'
-        f' aria-label="{escape(label)}"{data}>'
-        f'<svg class="plot" y="{top}" width="100%" height="{plot_height}" viewBox="0 0 1000 100" preserveAspectRatio="none">'
-        f"{''.join(plot)}</svg>{''.join(texts)}</svg>"
-    )
+    return svg.chart("stack", height, 0, height, plot, [], label)
 
 
 def _thin(values: Doubles, step: int) -> Doubles:
@@ -142,26 +133,8 @@ def _time_ticks(seconds: float, y: float) -> list[str]:
     times = np.arange(0, seconds + 1e-9, step)
     texts = [f"{time:g}" for time in times]
     texts[-1] += " s"
-    return [_text("tick", 100 * time / max(seconds, 1e-9), y, text) for time, text in zip(times, texts, strict=True)]
+    return [svg.text("tick", 100 * time / max(seconds, 1e-9), y, text) for time, text in zip(times, texts, strict=True)]
 
 
 def _data(values: Doubles) -> str:
     return ",".join(f"{value:.2f}" for value in values)
-
-
-def _text(name: str, percent: float, y: float, text: str) -> str:
-    anchor = "start" if percent < 2 else "end" if percent > 98 else "middle"
-    return f'<text class="{name}" x="{percent:.2f}%" y="{y:g}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _rect(name: str, x: float, y: float, width: float, height: float) -> str:
-    return f'<rect class="{name}" x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}"/>'
-
-
-def _line(name: str, x1: float, y1: float, x2: float, y2: float) -> str:
-    return f'<line class="{name}" x1="{x1:.2f}" y1="{y1:g}" x2="{x2:.2f}" y2="{y2:g}"/>'
-
-
-def _path(name: str, x: Doubles, y: Doubles, first: int, last: int) -> str:
-    points = "L".join(f"{x[i]:.1f} {y[i]:.1f}" for i in range(first, last + 1))
-    return f'<path class="{name}" d="M{points}"/>'

@@ -7,13 +7,11 @@ and histograms read the light columns, and only pairs with a card are read whole
 """
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from synclora.media.decode import Decoder
@@ -21,9 +19,11 @@ from synclora.media.settings import MediaLimits
 from synclora.motion.settings import CUES, VerdictSettings
 from synclora.motion.verdict import Verdict
 from synclora.report.cards import Card, card_of
-from synclora.report.charts import Doubles, Limit, histogram, stacked_bar
+from synclora.report.charts import Limit, histogram, stacked_bar
+from synclora.report.page import render, write_page
 from synclora.report.select import Survey, choose, fetch, take
-from synclora.report.words import count, explain, number, share
+from synclora.report.svg import Doubles
+from synclora.report.words import explain, number, share
 
 _NO_FACTS: Mapping[str, str] = {}
 
@@ -85,11 +85,8 @@ def write_report(
         OSError: the file cannot be written; an older report stays.
     """
     survey = take(manifest, rule)
-    environment = Environment(
-        loader=PackageLoader("synclora", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"count": count, "number": number}
-    page = environment.get_template("curation.html").render(
+    page = render(
+        "curation.html",
         title=title,
         facts=dict(facts),
         survey=survey,
@@ -103,19 +100,7 @@ def write_report(
         limits_known=rule is not None,
         unlisted=survey.verdicts[Verdict.QUARANTINED] - len(survey.quarantined),
     )
-    _write(out, page)
-
-
-def _write(out: Path, page: str) -> None:
-    scratch = out.with_name(f".{out.name}.part")
-    try:
-        with scratch.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(out)
-    finally:
-        scratch.unlink(missing_ok=True)
+    write_page(out, page)
 
 
 def _verdict_bar(survey: Survey) -> Markup:

@@ -56,11 +56,11 @@ def face_box(face_kc: NDArray[np.float32], width: int, height: int) -> tuple[sli
     return slice(y, y + side), slice(x, x + side)
 
 
-def jpeg(picture: Picture) -> str:
-    """A `data:` address of the picture, at most `MAX_HEIGHT` high."""
+def jpeg(picture: Picture, most: int = MAX_HEIGHT) -> str:
+    """A `data:` address of the picture, at most so many pixels high."""
     height, width = picture.shape[:2]
-    if height > MAX_HEIGHT:
-        size = max(1, round(width * MAX_HEIGHT / height)), MAX_HEIGHT
+    if height > most:
+        size = max(1, round(width * most / height)), most
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     _done, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

@@ -1,5 +1,7 @@
 """The report's words: what each reason, part and signal means to somebody who reads no code, and how numbers are written."""
 
+import math
+
 from synclora.errors import Reason
 
 EXPLANATIONS: dict[Reason, str] = {
@@ -68,6 +70,8 @@ SIGNAL_WORDS = {
 
 DASH = "–"
 
+RANDOM_WEIGHTS = "Random weights: this proves the plumbing, not a picture"
+
 
 def explain(reason: str | None) -> str:
     """The sentence for a reason of a row; "" for one that this version does not know."""
@@ -81,6 +85,15 @@ def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
     rounded = round(value, digits) + 0.0
     text = f"{rounded:{'+' if sign and rounded else ''}.{digits}f}"
     return text.replace("-", "−")
+
+
+def short(value: float | None) -> str:
+    """A number of any size in three digits, for axes and readouts: 0.0123, 1.5, 24 577, 2e−5; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    if abs(value) >= 999.5:
+        return count(round(value)).replace("-", "−")
+    return f"{value + 0.0:.3g}".replace("e-0", "e-").replace("-", "−")
 
 
 def count(value: int) -> str:

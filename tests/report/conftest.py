@@ -1,7 +1,11 @@
 """Pairs made by hand: measurements with synthetic signals, judged by the real rule, written as a real manifest."""
 
 import math
+import re
+import shutil
+import subprocess
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,60 @@ FRAMES, FPS = 75, 25.0
 RULE = VerdictSettings()
 NOWHERE = ("/none/s.mp4", "/none/e.mp4")
 FACE = np.array([[x, y] for x, y in zip(np.linspace(0.4, 0.6, 11), np.linspace(0.3, 0.6, 11), strict=True)], np.float32)
+HOSTILE = "\"><script>alert(1)</script><img src=https://example.org/x onerror='alert(2)'>{{ 7*7 }}"
+
+
+class Tags(HTMLParser):
+    """Collects tags, attributes and whether open tags are closed."""
+
+    VOID = frozenset({"meta", "link", "img", "input", "br"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def assert_alone(page: str) -> None:
+    """The page needs nothing but itself, and asks for nothing else."""
+    addresses = [
+        value for _tag, attrs in Tags(page).found for name, value in attrs.items() if name in ("src", "href", "action", "srcset")
+    ]
+    assert all(value.startswith(("data:", "#")) for value in addresses)
+    assert "url(" not in page
+    assert "@import" not in page
+    outside = set(re.findall(r"https?://[^\s\"'<>)]+", page))
+    assert outside <= {"http://www.w3.org/2000/svg"}
+    assert "default-src 'none'" in page
+
+
+def in_chromium(page: Path) -> str:
+    """The page's elements after its scripts have run without a word of complaint."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={page.parent / 'profile'}",
+        "--enable-logging=stderr",
+        "--v=0",
+    ]
+    run = subprocess.run([chromium, *flags, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    assert "CONSOLE" not in run.stderr
+    return run.stdout
 
 
 def wave(seed: int, frames: int = FRAMES) -> np.ndarray:

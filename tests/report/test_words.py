@@ -4,7 +4,7 @@ import pytest
 
 from synclora.errors import Reason
 from synclora.motion.signals import PARTS, SIGNALS
-from synclora.report.words import EXPLANATIONS, PART_WORDS, SIGNAL_WORDS, count, explain, number, share
+from synclora.report.words import EXPLANATIONS, PART_WORDS, SIGNAL_WORDS, count, explain, number, share, short
 
 
 def test_every_word_of_the_vocabulary_is_explained():
@@ -30,3 +30,20 @@ def test_counts_and_shares():
     assert share(512, 24577) == "2.1\u202f%"
     assert share(0, 0) == "0\u202f%"
     assert share(1, 2) == "50\u202f%"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.012345, "0.0123"),
+        (24577, "24\u202f577"),
+        (999.7, "1\u202f000"),
+        (-1.5, "−1.5"),
+        (2e-5, "2e−5"),
+        (-0.0, "0"),
+        (None, "–"),
+        (math.inf, "–"),
+    ],
+)
+def test_numbers_of_any_size_are_short(value, text):
+    assert short(value) == text
