@@ -33,6 +33,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     LENGTH_MISMATCH = "length_mismatch"
     FPS_MISMATCH = "fps_mismatch"
+    NOT_FINITE = "not_finite"
     # The person
     NO_FACE = "no_face"
     TWO_FACES = "two_faces"

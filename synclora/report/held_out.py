@@ -165,16 +165,22 @@ def _figures(
         ]
         return draw(title, [words for _, words in known], values, [level for level, _ in known], width)
 
-    copy = edits[-1].pair.source_target
-    levels = [Level("reference", copy)] if copy is not None else []
-    notes = ["in levels of 255", *([f"the source itself {number(copy, 1)}"] if copy is not None else [])]
+    def distance(unit: str, name: str, digits: int) -> Figure:
+        copy: float | None = getattr(edits[-1].pair, f"source_{name}")
+        levels = [Level("reference", copy)] if copy is not None else []
+        notes = [unit, *([f"the source itself {number(copy, digits)}"] if copy is not None else [])]
+        values = [getattr(edit.pair, f"edit_{name}") for edit in edits]
+        return draw("distance to the true half", notes, values, levels, "half")
+
+    distances = [distance("in levels of 255", "target", 1)]
+    if any(edit.pair.edit_target_latent is not None for edit in edits):
+        distances.append(distance("in normalised latents", "target_latent", 2))
     sync = [edit.pair.sync for edit in edits]
-    distance = draw("distance to the true half", notes, [edit.pair.edit_target for edit in edits], levels, "half")
     if all(score is None for score in sync):
-        return [distance]
+        return distances
     return [
         agreement("sync score", sync, true.sync if true else None, rule.min_sync if rule else None, "half"),
-        distance,
+        *distances,
         *(
             agreement(
                 cue,

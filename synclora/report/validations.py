@@ -61,6 +61,8 @@ class PairResult:
         edit_strength: 0 for a copy of the source, to 1.
         edit_target: mean absolute difference of edit and true half, in levels of 0..255, over the frames after the first, which is given.
         source_target: the same of source and true half: what a copy of the source would have.
+        edit_target_latent: mean absolute difference of edit and true half in normalised latents, after the first latent frame.
+        source_target_latent: the same of source and true half.
     """
 
     pair_id: str
@@ -75,11 +77,13 @@ class PairResult:
     edit_strength: float | None
     edit_target: float | None
     source_target: float | None
+    edit_target_latent: float | None
+    source_target_latent: float | None
 
     def numbers(self) -> dict[str, float | None]:
         """Every number by its name."""
         cues = {f"sync_{cue}": r for cue, r in self.cues.items()}
-        others = ("lag", "edit_strength", "edit_target", "source_target")
+        others = ("lag", "edit_strength", "edit_target", "source_target", "edit_target_latent", "source_target_latent")
         return {"sync": self.sync, **cues, **{name: getattr(self, name) for name in others}}
 
 
@@ -125,7 +129,10 @@ def _line(pair: PairResult) -> str:
     sync = f"sync {pair.sync:.2f}" if pair.sync is not None else f"no sync ({pair.reason})"
     if pair.edit_target is None:
         return f"{pair.name} {sync}"
-    return f"{pair.name} {sync}, {pair.edit_target:.1f} levels from the target (source {pair.source_target:.1f})"
+    words = f"{pair.name} {sync}, {pair.edit_target:.1f} levels from the target (source {pair.source_target:.1f})"
+    if pair.edit_target_latent is not None:
+        words += f", in latents {pair.edit_target_latent:.2f} (source {pair.source_target_latent:.2f})"
+    return words
 
 
 def read_validations(out: Path) -> list[ValidationResult]:
@@ -145,7 +152,7 @@ def true_pair(out: Path, pair_id: str) -> PairResult | None:
         row = next(read_rows(pair_folder(out, pair_id) / MANIFEST, _COLUMNS), None)
     except ManifestError:
         return None
-    return _result(row, (None, None)) if row else None
+    return _result(row, (None,) * 4) if row else None
 
 
 def result_of(folder: Path, done: dict[str, Any]) -> ValidationResult:
@@ -166,6 +173,7 @@ def result_of(folder: Path, done: dict[str, Any]) -> ValidationResult:
 
 def _result(row: Row, distances: Iterable[float | None]) -> PairResult:
     plain = {name: row[name] for name in _COLUMNS if not name.startswith("sync_")}
-    edit_target, source_target = distances
+    edit, copy, edit_latent, copy_latent = distances
     cues: dict[str, float | None] = {cue: row[f"sync_{cue}"] for cue in CUES}
-    return PairResult(**plain, cues=cues, edit_target=edit_target, source_target=source_target)
+    known = {"edit_target": edit, "source_target": copy, "edit_target_latent": edit_latent, "source_target_latent": copy_latent}
+    return PairResult(**plain | known, cues=cues)

@@ -25,6 +25,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.DUPLICATE: "Another input has the same name.",
     Reason.LENGTH_MISMATCH: "The halves differ in length by more than can be trimmed.",
     Reason.FPS_MISMATCH: "The halves have different frame rates.",
+    Reason.NOT_FINITE: "The autoencoder made no numbers of the video: infinities, or none at all.",
     Reason.NO_FACE: "No face was found.",
     Reason.TWO_FACES: "A second person is in the picture.",
     Reason.FACE_LOST: "The face leaves the picture or is lost by the edit.",

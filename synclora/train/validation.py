@@ -63,6 +63,8 @@ class EditedClip:
         source_tyxc: (t, y, x, 3) uint8, the performance.
         target_tyxc: the pair's true edited half, of the same shape.
         edit_tyxc: what the adapter made of the source, of the same shape.
+        latent_distance: mean absolute difference of edit and true half in normalised latents, and of source and true half; None if not known.
+            Unlike pictures, latents say something under an autoencoder with random weights too.
 
     Raises:
         ValueError: shapes or types differ, or `pair_id` is no file name.
@@ -75,6 +77,7 @@ class EditedClip:
     source_tyxc: Frames
     target_tyxc: Frames
     edit_tyxc: Frames
+    latent_distance: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         kinds = [f"{clip.dtype} {clip.shape}" for clip in (self.source_tyxc, self.target_tyxc, self.edit_tyxc)]
@@ -116,7 +119,8 @@ def record(
         write_video(folder / f"{clip.pair_id}.mp4", clip.edit_tyxc, clip.fps)
         rows.append(_edit_row(out, clip, rule, landmarker))
         sheets.append(_sheet(clip, step, random_base))
-        distances[clip.pair_id] = [_distance(half, clip.target_tyxc) for half in (clip.edit_tyxc, clip.source_tyxc)]
+        of_pictures = [_distance(half, clip.target_tyxc) for half in (clip.edit_tyxc, clip.source_tyxc)]
+        distances[clip.pair_id] = [*of_pictures, *(clip.latent_distance or (None, None))]
     write_rows(folder / MANIFEST, rows)
     if sheets:
         write_png(folder / "contact.png", stack(sheets))
