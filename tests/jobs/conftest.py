@@ -1,4 +1,4 @@
-"""What the tests of jobs/curate.py share: the command as a process, a small recipe, one finished run, one cluster."""
+"""What the tests of the jobs share: their commands as processes, small recipes, a finished run, one cluster."""
 
 import os
 import shutil
@@ -29,8 +29,8 @@ class Curated(NamedTuple):
     stderr: str
 
 
-def command(*words: object) -> list[str]:
-    return [sys.executable, "jobs/curate.py", *map(str, words)]
+def command(*words: object, job: str = "curate") -> list[str]:
+    return [sys.executable, f"jobs/{job}.py", *map(str, words)]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -39,16 +39,16 @@ def environment(**more: str) -> dict[str, str]:
     return plain | {"COLUMNS": "200", "RAY_AUTH_MODE": "disabled"} | more
 
 
-def curate(*words: object, status: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command(*words), cwd=ROOT, env=environment(**env), capture_output=True, text=True, timeout=240)
+def curate(*words: object, status: int = 0, job: str = "curate", **env: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command(*words, job=job), cwd=ROOT, env=environment(**env), capture_output=True, text=True, timeout=240)
     assert done.returncode == status, done.stdout + done.stderr
     return done
 
 
-def stopped(words: list[object], when: Callable[[], bool], how: signal.Signals) -> tuple[int, str, str]:
+def stopped(words: list[object], when: Callable[[], bool], how: signal.Signals, job: str = "curate") -> tuple[int, str, str]:
     """Start a run; send a signal as soon as something is there: to its process group, and SIGKILL to all of Ray's as well."""
     process = subprocess.Popen(
-        command(*words),
+        command(*words, job=job),
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.PIPE,

@@ -1,0 +1,199 @@
+"""The second stage of jobs/train.py: captions once, then the training workers, with Ray Train.
+
+    embed_captions(...)                                # one task, where a GPU is if there is one
+    outcome = fit(Job(...), workers=2, console=Console())
+
+What a worker does is `synclora.train.loop`; here it is only placed, started again when it dies, and told where it is.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
+
+import ray
+import ray.cloudpickle
+import ray.train
+import ray.train.torch
+import torch
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.v2.api.report_config import CheckpointUploadMode
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from synclora.backbone.find import find_backbone
+from synclora.command import one_line
+from synclora.errors import SyncLoraError
+from synclora.outdir import write_whole
+from synclora.train import checkpoint
+from synclora.train.captions import CaptionStore
+from synclora.train.loop import Job, train
+from synclora.train.recipe import ParallelSettings, TrainRecipe
+from synclora.train.strategy import Worker
+from synclora.train.watch import Step, read_steps
+
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # workers need not find this file
+
+_STOPPED = "stopped"  # OUT/log/stopped: why all workers ended in agreement, for the driver's one line
+
+
+def embed_captions(recipe: TrainRecipe, texts: list[str], out: Path) -> None:
+    """The captions that have no file yet, in one task, with a GPU if there is one. The text encoder is gone with it.
+
+    Raises:
+        SyncLoraError: the text encoder cannot be loaded.
+        OSError: the disk is full.
+    """
+    store = CaptionStore(out / "captions", recipe.backbone)
+    if not store.missing(texts):
+        return
+    gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0  # type: ignore[no-untyped-call]
+
+    @ray.remote(num_gpus=gpus, num_cpus=1, max_retries=2)
+    def embed() -> str:
+        device, dtype = ("cuda", torch.bfloat16) if gpus else ("cpu", torch.float32)
+        try:
+            store.embed(texts, find_backbone(recipe.backbone, recipe.revision), device, dtype)
+        except (SyncLoraError, OSError) as error:
+            return one_line(error)
+        return ""
+
+    if wrong := ray.get(embed.remote()):
+        raise SyncLoraError(wrong)
+
+
+def count_workers(recipe: TrainRecipe) -> int:
+    """How many workers train: as many as asked for; else one per GPU, or two on CPUs, but no more than can share a batch equally."""
+    if recipe.parallel.workers:
+        return recipe.parallel.workers
+    resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    most = int(resources.get("GPU", 0)) or min(2, int(resources.get("CPU", 1)))
+    shares = recipe.batch // recipe.parallel.micro_batch
+    return next((count for count in range(most, 0, -1) if shares % count == 0), 1)
+
+
+def fit(job: Job, workers: int, console: Console) -> None:
+    """Train to the last step; workers that die are started again from the newest intact checkpoint.
+
+    Raises:
+        SyncLoraError: the loss is no number, the run cannot start, or workers died more often than allowed. Checkpoints stay.
+        OSError: the disk is full.
+    """
+    recipe, folder = job.recipe, job.checkpoints
+    stopped = job.out / "log" / _STOPPED
+    stopped.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    _tell_where_it_begins(folder, console)
+    checkpoint.sweep(folder, recipe.checkpoints.keep)
+    (folder / "checkpoint_manager_snapshot.json").unlink(
+        missing_ok=True
+    )  # Ray's own list: of a life that is over, and of folders swept since
+    trainer = ray.train.torch.TorchTrainer(
+        _worker,
+        train_loop_config={"job": job},
+        scaling_config=_scaling(recipe.parallel, workers),
+        run_config=RunConfig(
+            name=folder.name,
+            storage_path=str(job.out),
+            failure_config=FailureConfig(max_failures=recipe.faults.retries),
+            checkpoint_config=CheckpointConfig(num_to_keep=recipe.checkpoints.keep),
+        ),
+    )
+    try:
+        with _watched(job, console):
+            trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise SyncLoraError(
+            f"training workers died more than {recipe.faults.retries} times (last: {_last_words(error)})"
+        ) from error
+    if stopped.exists():
+        kind, why = stopped.read_text(encoding="utf-8").split(" ", 1)
+        raise (OSError if kind == "disk" else SyncLoraError)(why)
+
+
+def _tell_where_it_begins(folder: Path, console: Console) -> None:
+    kept, passed = checkpoint.newest(folder)
+    for line in passed:
+        console.print(f"{line}; going on from step {kept.step if kept else 0}")
+    if kept and not passed:
+        console.print(f"going on from step {kept.step}")
+
+
+def _scaling(parallel: ParallelSettings, workers: int) -> ScalingConfig:
+    gpus = float(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
+    each = parallel.gpus_per_worker or (1.0 if gpus else 0.0)
+    resources = {"CPU": parallel.cpus_per_worker} | ({"GPU": each} if each else {})
+    return ScalingConfig(num_workers=workers, use_gpu=bool(each), resources_per_worker=resources)
+
+
+def _worker(config: dict[str, Job]) -> None:
+    """One worker's life. What all workers find wrong alike is written down, not raised: Ray would start them again to find the same."""
+    job, context = config["job"], ray.train.get_context()
+    rank = context.get_world_rank()
+    device = ray.train.torch.get_device()
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # DeepSpeed looks for ninja
+
+    def report(metrics: dict[str, float], folder: Path | None) -> None:
+        kept = ray.train.Checkpoint.from_directory(str(folder)) if folder else None
+        ray.train.report(metrics, checkpoint=kept, checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD)
+
+    try:
+        train(job, Worker(rank, context.get_world_size(), device), report)
+    except (SyncLoraError, OSError) as error:
+        kind = "disk" if isinstance(error, OSError) else "wrong"
+        write_whole(job.out / "log" / _STOPPED, f"{kind} {one_line(error)}")
+        if kind == "disk":
+            raise
+
+
+def _last_words(error: BaseException) -> str:
+    failures = getattr(error, "worker_failures", None) or {0: error}
+    words = one_line(next(iter(failures.values())))
+    return words[-300:]
+
+
+@contextmanager
+def _watched(job: Job, console: Console) -> Iterator[None]:
+    """A progress line from the log that worker 0 writes; on a log instead of a terminal, one line for every tenth of the way."""
+    over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(job, console, over), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _watch(job: Job, console: Console, over: threading.Event) -> None:
+    total = job.recipe.steps
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"))
+    with Progress(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    ) as progress:
+        task, shown, finished = progress.add_task("training", total=total, facts=""), 0, False
+        while not finished:
+            finished = over.wait(1.0)
+            steps = list(read_steps(job.out))
+            if not steps:
+                continue
+            facts = _facts(steps[-20:], total)
+            progress.update(task, completed=len(steps), facts=facts)
+            if not console.is_terminal and len(steps) * 10 // total > shown:
+                shown = len(steps) * 10 // total
+                console.print(f"trained {len(steps)} of {total}: {facts}")
+
+
+def _facts(recent: list[Step], total: int) -> str:
+    seconds, loss, tokens = (fmean(step[name] for step in recent) for name in ("seconds", "loss", "tokens"))
+    parts = [f"loss {loss:.3f}", f"{tokens / seconds:.0f} tokens/s"]
+    if bare := recent[-1]["ceiling_s"]:
+        parts.append(f"{bare / seconds:.0%} of the bare transformer")
+    left = time.strftime("%H:%M:%S", time.gmtime((total - recent[-1]["step"]) * seconds))
+    return ", ".join([*parts, f"{max(recent[-1]['memory_mb']):.0f} MB", f"{left} left"])
