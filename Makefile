@@ -10,7 +10,8 @@ export PATH := $(CURDIR)/$(RUN):$(PATH)
 
 demo: $(READY)
 	$(RUN)/python jobs/curate.py --out out/demo
-	@echo "open out/demo/report.html"
+	$(RUN)/python jobs/train.py --set out/demo --out out/demo-train
+	@echo "open out/demo/report.html and out/demo-train/report.html"
 
 test: $(READY)
 	$(RUN)/python -m pytest -m "not benchmark"

@@ -16,6 +16,7 @@ os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 
 import ray
 import ray.data
+from ray.util.placement_group import placement_group, remove_placement_group
 from rich.console import Console
 
 from synclora.command import one_line
@@ -23,6 +24,8 @@ from synclora.errors import SyncLoraError
 from synclora.motion.landmarks import quiet
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
+
+PATIENCE_S = 10  # a cluster that is up gives room in milliseconds
 
 
 def connect(console: Console) -> None:
@@ -45,6 +48,30 @@ def connect(console: Console) -> None:
     context.execution_options.preserve_order = True  # the manifest's order, whatever finishes first
     context.enable_progress_bars = False  # our own counts verdicts
     context.print_on_execution_start = False
+
+
+def await_room(workers: int, each: dict[str, float], console: Console) -> None:
+    """Wait until so many workers find room at the same time. Asking is what makes a cluster that grows on demand start its machines; Ray Train
+    asks too, but waits without a word.
+
+    Raises:
+        SyncLoraError: this machine alone has too little.
+    """
+    room = placement_group([each] * workers)
+    try:
+        if room.wait(PATIENCE_S):
+            return
+        there = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        wanted = " and ".join(f"{workers * amount:g} {name}" for name, amount in each.items())
+        found = " and ".join(f"{there.get(name, 0):g} {name}" for name in each)
+        what = f"{workers} workers need {wanted} at once, there are {found} in all"
+        if "RAY_ADDRESS" not in os.environ:
+            raise SyncLoraError(f"{what}; fewer workers, or a cluster (cluster/README.md)")
+        console.print(f"{what}: waiting for machines")
+        while not room.wait(2):  # short: an interrupt is heard between two calls
+            pass
+    finally:
+        remove_placement_group(room)
 
 
 def finish(job: str, work: Callable[[Console], None]) -> int:

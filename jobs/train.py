@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a submitted job runs from an uploaded copy: it, not an installed version, is what was asked for
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # the default, 2 s, is what each checkpoint would wait
 
-from jobs.session import RECIPES, connect, finish  # first: it sets what Ray reads when it is imported
+from jobs.session import RECIPES, await_room, connect, finish  # first: it sets what Ray reads when it is imported
 
 # isort: split
 import argparse
@@ -22,7 +22,7 @@ import argparse
 from rich.console import Console
 
 from jobs.encoding import encode_set
-from jobs.training import count_workers, embed_captions, fit
+from jobs.training import count_workers, embed_captions, fit, resources_of
 from synclora.backbone.find import find_backbone
 from synclora.command import absolute
 from synclora.outdir import open_output
@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
         connect(console)
         workers = count_workers(recipe)
         check_sharing(recipe, workers)
+        await_room(workers, resources_of(recipe.parallel), console)
         tally = encode_set(
             samples, recipe.encode, recipe.backbone, out, recipe.encode_resources, revision=recipe.revision, console=console
         )

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import ray
 import ray.cloudpickle
@@ -28,17 +29,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from synclora.backbone.find import find_backbone
 from synclora.command import one_line
 from synclora.errors import SyncLoraError
-from synclora.outdir import write_whole
 from synclora.train import checkpoint
 from synclora.train.captions import CaptionStore
-from synclora.train.loop import Job, train
+from synclora.train.loop import Diverged, Job, train
 from synclora.train.recipe import ParallelSettings, TrainRecipe
 from synclora.train.strategy import Worker
 from synclora.train.watch import Step, read_steps
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # workers need not find this file
 
-_STOPPED = "stopped"  # OUT/log/stopped: why all workers ended in agreement, for the driver's one line
+COLLECTIVE_TIMEOUT_S = 3600  # workers wait for worker 0 while it edits, decodes and measures the held-out pairs
+
+
+class Verdict:
+    """Why a run must end, where any worker can say it and the driver hears it, full disk or not. An actor."""
+
+    def __init__(self) -> None:
+        self._said: tuple[str, str] | None = None
+
+    def say(self, kind: str, why: str) -> None:
+        """Give the reason; the first one counts."""
+        self._said = self._said or (kind, why)
+
+    def said(self) -> tuple[str, str] | None:
+        """The reason, if there is one."""
+        return self._said
 
 
 def embed_captions(recipe: TrainRecipe, texts: list[str], out: Path) -> None:
@@ -84,17 +99,17 @@ def fit(job: Job, workers: int, console: Console) -> None:
         OSError: the disk is full.
     """
     recipe, folder = job.recipe, job.checkpoints
-    stopped = job.out / "log" / _STOPPED
-    stopped.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     _tell_where_it_begins(folder, console)
     checkpoint.sweep(folder, recipe.checkpoints.keep)
     (folder / "checkpoint_manager_snapshot.json").unlink(
         missing_ok=True
     )  # Ray's own list: of a life that is over, and of folders swept since
+    verdict: Any = ray.remote(num_cpus=0)(Verdict).remote()
     trainer = ray.train.torch.TorchTrainer(
         _worker,
-        train_loop_config={"job": job},
+        train_loop_config={"job": job, "verdict": verdict},
+        torch_config=ray.train.torch.TorchConfig(timeout_s=COLLECTIVE_TIMEOUT_S),
         scaling_config=_scaling(recipe.parallel, workers),
         run_config=RunConfig(
             name=folder.name,
@@ -103,16 +118,19 @@ def fit(job: Job, workers: int, console: Console) -> None:
             checkpoint_config=CheckpointConfig(num_to_keep=recipe.checkpoints.keep),
         ),
     )
+    died: Exception | None = None
     try:
         with _watched(job, console):
             trainer.fit()
     except ray.train.TrainingFailedError as error:
+        died = error
+    if said := ray.get(verdict.said.remote()):
+        kind, why = said
+        raise OSError(why) if kind == "disk" else SyncLoraError(why)
+    if died:
         raise SyncLoraError(
-            f"training workers died more than {recipe.faults.retries} times (last: {_last_words(error)})"
-        ) from error
-    if stopped.exists():
-        kind, why = stopped.read_text(encoding="utf-8").split(" ", 1)
-        raise (OSError if kind == "disk" else SyncLoraError)(why)
+            f"training workers died more than {recipe.faults.retries} times (last: {_last_words(died)}); run again to go on"
+        ) from died
 
 
 def _tell_where_it_begins(folder: Path, console: Console) -> None:
@@ -123,33 +141,42 @@ def _tell_where_it_begins(folder: Path, console: Console) -> None:
         console.print(f"going on from step {kept.step}")
 
 
-def _scaling(parallel: ParallelSettings, workers: int) -> ScalingConfig:
+def resources_of(parallel: ParallelSettings) -> dict[str, float]:
+    """What each worker asks Ray for: a GPU where there are some or where the recipe says so."""
     gpus = float(ray.cluster_resources().get("GPU", 0))  # type: ignore[no-untyped-call]
     each = parallel.gpus_per_worker or (1.0 if gpus else 0.0)
-    resources = {"CPU": parallel.cpus_per_worker} | ({"GPU": each} if each else {})
-    return ScalingConfig(num_workers=workers, use_gpu=bool(each), resources_per_worker=resources)
+    return {"CPU": parallel.cpus_per_worker} | ({"GPU": each} if each else {})
 
 
-def _worker(config: dict[str, Job]) -> None:
-    """One worker's life. What all workers find wrong alike is written down, not raised: Ray would start them again to find the same."""
-    job, context = config["job"], ray.train.get_context()
-    rank = context.get_world_rank()
+def _scaling(parallel: ParallelSettings, workers: int) -> ScalingConfig:
+    each = resources_of(parallel)
+    return ScalingConfig(num_workers=workers, use_gpu="GPU" in each, resources_per_worker=each)
+
+
+def _worker(config: dict[str, Any]) -> None:
+    """One worker's life.
+
+    A worker that finds something wrong says so and dies: the others may be waiting for it, and Ray ends them with it. Started again, all of
+    them hear the verdict and end in peace.
+    """
+    job, verdict, context = config["job"], config["verdict"], ray.train.get_context()
+    if ray.get(verdict.said.remote()):
+        return
     device = ray.train.torch.get_device()
     if device.type == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # DeepSpeed looks for ninja
 
     def report(metrics: dict[str, float], folder: Path | None) -> None:
         kept = ray.train.Checkpoint.from_directory(str(folder)) if folder else None
         ray.train.report(metrics, checkpoint=kept, checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD)
 
     try:
-        train(job, Worker(rank, context.get_world_size(), device), report)
+        train(job, Worker(context.get_world_rank(), context.get_world_size(), device), report)
+    except Diverged as error:  # all workers find it at the same step
+        ray.get(verdict.say.remote("wrong", one_line(error)))
     except (SyncLoraError, OSError) as error:
-        kind = "disk" if isinstance(error, OSError) else "wrong"
-        write_whole(job.out / "log" / _STOPPED, f"{kind} {one_line(error)}")
-        if kind == "disk":
-            raise
+        ray.get(verdict.say.remote("disk" if isinstance(error, OSError) else "wrong", one_line(error)))
+        raise
 
 
 def _last_words(error: BaseException) -> str:

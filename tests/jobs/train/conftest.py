@@ -1,9 +1,11 @@
 """What the tests of jobs/train.py share: a small set, the command as a process, one run that nothing disturbed."""
 
+import io
 import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +60,32 @@ def furthest(one: list[Step], other: list[Step]) -> float:
 
 def train(*words: object, status: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
     return curate(*words, status=status, job="train", **env)
+
+
+class Here(NamedTuple):
+    """How a run within this process ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def train_here(*words: object, address: str | None = None) -> Here:
+    """The command within this process, which spares the seconds of another one's imports; on the warm cluster at `address`."""
+    import ray
+
+    from jobs.train import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setenv("COLUMNS", "200")
+        if address:
+            patch.setenv("RAY_ADDRESS", address)
+        try:
+            status = main([str(word) for word in words])
+        finally:
+            ray.shutdown()
+    return Here(status, out.getvalue(), err.getvalue())
 
 
 def training_workers() -> list[psutil.Process]:

@@ -10,15 +10,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from synclora.backbone.tiny import tiny_folder
-from tests.jobs.train.conftest import train
+from tests.jobs.train.conftest import train_here
 from tests.train.sets import add_pair, finish
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def refused(*words, **env) -> str:
+def refused(*words, address: str | None = None) -> str:
     """The one line."""
-    done = train(*words, status=2, **env)
+    done = train_here(*words, address=address)
+    assert done.status == 2, done
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("train: ")
     assert "Traceback" not in done.stdout
@@ -74,16 +75,16 @@ def test_recipes_that_cannot_be_meant(recipe, small_set, tmp_path):
 
 def test_what_shows_when_the_run_begins(recipe, small_set, tmp_path, ray_address):
     words = ["--set", small_set, "--out", tmp_path / "out", "--recipe"]
-    assert "batch = 4: 3 workers" in refused(*words, recipe, "--workers", 3, RAY_ADDRESS=ray_address)
+    assert "batch = 4: 3 workers" in refused(*words, recipe, "--workers", 3, address=ray_address)
     big = recipe_with(recipe, tmp_path, rank=("lora: {rank: 8}", "lora: {rank: 999}"))
-    assert "rank = 999: " in (line := refused(*words, big, RAY_ADDRESS=ray_address))
+    assert "rank = 999: " in (line := refused(*words, big, address=ray_address))
     assert "choose 128 or less" in line
 
 
 def test_a_set_with_one_pair(recipe, tmp_path, ray_address):
     one = finish(tmp_path / "one", [add_pair(tmp_path / "one", "p0")])
     held = recipe_with(recipe, tmp_path, pairs=("pairs: 0", "pairs: 1"))
-    line = refused("--set", one, "--out", tmp_path / "out", "--recipe", held, RAY_ADDRESS=ray_address)
+    line = refused("--set", one, "--out", tmp_path / "out", "--recipe", held, address=ray_address)
     assert line.startswith("1 usable pair and validation.pairs = 1: nothing is left to train on")
     assert "validation.pairs: 0" in line
 
@@ -93,7 +94,8 @@ def test_a_missing_video_drops_its_pair_and_the_others_are_trained_on(recipe, sm
     shutil.copytree(small_set, gone)
     (gone / "kept" / "edited" / "p1.mp4").unlink()
     short = recipe_with(recipe, tmp_path, steps=("steps: 12", "steps: 2"))
-    done = train("--set", gone, "--out", tmp_path / "out", "--recipe", short, RAY_ADDRESS=ray_address)
+    done = train_here("--set", gone, "--out", tmp_path / "out", "--recipe", short, address=ray_address)
+    assert (done.status, done.stderr) == (0, "")
     assert "clips 4 = 3 encoded + 0 found + 1 dropped (1 missing)" in " ".join(done.stdout.split())
 
 
@@ -105,7 +107,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(begun, tra
     poisoned["edited"][0, 1] = float("nan")
     with safe_open(clip, "pt") as file:
         save_file(poisoned, clip, file.metadata())
-    line = refused("--set", small_set, "--out", out, "--recipe", recipe, RAY_ADDRESS=ray_address)
+    line = refused("--set", small_set, "--out", out, "--recipe", recipe, address=ray_address)
     assert line.startswith("step ")
     for part in (": the loss is nan (clips pair p", "noise levels 0.", "the checkpoint of step 8 stays", "lower optimizer.lr"):
         assert part in line
@@ -116,12 +118,12 @@ def test_a_folder_of_another_recipe_another_set_or_another_job(begun, small_set,
     out = begun(8)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and "latents" not in path.parts}
     other = recipe_with(recipe, tmp_path, lr=("lr: 0.002", "lr: 0.001"), rank=("rank: 8", "rank: 4"))
-    line = refused("--set", small_set, "--out", out, "--recipe", other, RAY_ADDRESS=ray_address)
+    line = refused("--set", small_set, "--out", out, "--recipe", other, address=ray_address)
     assert "holds a run of another recipe (lora.rank 8 -> 4; optimizer.lr 0.002 -> 0.001)" in line
     more = tmp_path / "more"
     shutil.copytree(small_set, more)
     rows = [add_pair(more, f"p{k}", tint=20 + 30 * k, marker=(30 + 15 * k, 40)) for k in range(5)]
-    line = refused("--set", finish(more, rows), "--out", out, "--recipe", recipe, RAY_ADDRESS=ray_address)
+    line = refused("--set", finish(more, rows), "--out", out, "--recipe", recipe, address=ray_address)
     assert "holds a run of another recipe (clips 4 of" in line
     after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and "latents" not in path.parts}
     assert after == before

@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.jobs.conftest import ROOT, command, environment, stopped
-from tests.jobs.train.conftest import steps_done, trace, train, training_workers
+from tests.jobs.train.conftest import steps_done, trace, train_here, training_workers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -56,7 +56,7 @@ def test_the_driver_killed_and_the_job_run_again(begun, trained, small_set, reci
     assert status == -signal.SIGKILL
     assert 6 <= steps_done(out) < 13
     assert (out / "checkpoints" / "step-000004").is_dir()
-    train(*words, RAY_ADDRESS=ray_address)
+    assert train_here(*words, address=ray_address).status == 0
     assert trace(out) == trained.trace
     assert same_adapter(out, trained.out)
     assert not list(out.rglob(".*.part"))
@@ -67,7 +67,7 @@ def test_a_corrupt_checkpoint_falls_back_to_the_one_before(begun, trained, small
     with (out / "checkpoints" / "step-000008" / "optimizer.safetensors").open("r+b") as file:
         file.seek(-100, 2)
         file.write(b"\xff" * 7)
-    done = train("--set", small_set, "--out", out, "--recipe", recipe, RAY_ADDRESS=ray_address)
+    done = train_here("--set", small_set, "--out", out, "--recipe", recipe, address=ray_address)
     assert "checkpoint step-000008: optimizer.safetensors is not what was written; going on from step 4" in " ".join(
         done.stdout.split()
     )
@@ -97,14 +97,15 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(begun, trained, small_set, r
         need = sum(map(len, before.values()))
         (disk / "ballast").write_bytes(bytes(free - need // 2))  # room for the log, not for another checkpoint
         words = ["--set", small_set, "--out", out, "--recipe", recipe]
-        done = train(*words, status=2, RAY_ADDRESS=ray_address)
+        done = train_here(*words, address=ray_address)
+        assert done.status == 2, done
         assert done.stderr.count("\n") == 1
         assert "No space left on device" in done.stderr
         assert done.stderr.endswith("what was finished stays, run again to go on\n")
         assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
         assert not [path for path in (out / "checkpoints").iterdir() if path.name.startswith(".step")]
         (disk / "ballast").unlink()
-        train(*words, RAY_ADDRESS=ray_address)
+        assert train_here(*words, address=ray_address).status == 0
         assert trace(out) == trained.trace
         weights, wanted = (load_file(run / "checkpoints" / "step-000012" / "adapter.safetensors") for run in (out, trained.out))
         assert all((weights[name] == wanted[name]).all() for name in wanted)

@@ -18,17 +18,17 @@ from synclora.train.lora import attach_lora
 from synclora.train.recipe import ContextSettings
 from synclora.train.step import draw, step_loss
 from synclora.train.trainset import TrainSet
-from tests.jobs.train.conftest import train
+from tests.jobs.train.conftest import train_here
 from tests.train.sets import finish, real_pair
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 RECIPE = """
-steps: 200
+steps: 120
 batch: 4
 encode: {buckets: [128x128x17]}
 optimizer: {lr: 0.003}
-checkpoints: {every: 200}
+checkpoints: {every: 120}
 validation: {every: 0, pairs: 0}
 context: {mode: MODE}
 parallel: {workers: 1, strategy: ddp, micro_batch: 4, cpus_per_worker: 1}
@@ -42,7 +42,8 @@ def test_one_pair_is_learnt(mode, portraits, ray_address, tmp_path):
     )
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "out"
     recipe.write_text(RECIPE.replace("MODE", mode))
-    train("--set", pair, "--out", out, "--recipe", recipe, RAY_ADDRESS=ray_address)
+    done = train_here("--set", pair, "--out", out, "--recipe", recipe, address=ray_address)
+    assert (done.status, done.stderr) == (0, "")
 
     (row,) = read_index(out / "latents" / "index.parquet")
     captions = CaptionStore(out / "captions", "tiny:ltx-video")

@@ -8,7 +8,7 @@ import pytest
 from synclora.report.validations import read_validations
 from synclora.train.adapter import load_adapter
 from synclora.train.watch import read_steps
-from tests.jobs.train.conftest import trace, train
+from tests.jobs.train.conftest import trace, train_here
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -72,7 +72,8 @@ def test_every_step_is_told(trained):
 
 def test_a_finished_run_is_taken_up_in_no_time_and_trains_no_more(trained, small_set, recipe, ray_address, tmp_path):
     shutil.copytree(trained.out, tmp_path / "out")
-    done = train("--set", small_set, "--out", tmp_path / "out", "--recipe", recipe, RAY_ADDRESS=ray_address)
+    done = train_here("--set", small_set, "--out", tmp_path / "out", "--recipe", recipe, address=ray_address)
+    assert (done.status, done.stderr) == (0, "")
     assert "clips 4 = 0 encoded + 4 found + 0 dropped" in " ".join(done.stdout.split())
     assert trace(tmp_path / "out") == trained.trace
     for name in ("comfyui.safetensors", "pytorch_lora_weights.safetensors"):
@@ -84,7 +85,8 @@ def test_held_out_pairs_are_edited_on_the_way(small_set, recipe, ray_address, tm
     text = recipe.read_text().replace("{every: 0, pairs: 0}", "{every: 3, pairs: 1, sampler: {steps: 2}}")
     watched.write_text(text.replace("steps: 12", "steps: 4"))
     out = tmp_path / "out"
-    done = train("--set", small_set, "--out", out, "--recipe", watched, "--strategy", "zero3", RAY_ADDRESS=ray_address)
+    done = train_here("--set", small_set, "--out", out, "--recipe", watched, "--strategy", "zero3", address=ray_address)
+    assert (done.status, done.stderr) == (0, "")
     looked = read_validations(out)
     assert [result.step for result in looked] == [0, 3, 4]  # before, on the way, at the end
     assert {pair.pair_id for result in looked for pair in result.pairs} == {looked[0].pairs[0].pair_id}
