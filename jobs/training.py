@@ -7,6 +7,7 @@ What a worker does is `synclora.train.loop`; here it is only placed, started aga
 """
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -120,7 +121,7 @@ def fit(job: Job, workers: int, console: Console) -> None:
     )
     died: Exception | None = None
     try:
-        with _watched(job, console):
+        with _watched(job, console), _ctrl_c():
             trainer.fit()
     except ray.train.TrainingFailedError as error:
         died = error
@@ -177,6 +178,18 @@ def _worker(config: dict[str, Any]) -> None:
     except (SyncLoraError, OSError) as error:
         ray.get(verdict.say.remote("disk" if isinstance(error, OSError) else "wrong", one_line(error)))
         raise
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[None]:
+    """Ray Train takes Ctrl-C to itself, ends the workers, and then exits; here it stays what it is everywhere."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _last_words(error: BaseException) -> str:
