@@ -30,12 +30,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from synclora.backbone.find import find_backbone
 from synclora.command import one_line
 from synclora.errors import SyncLoraError
+from synclora.report.runlog import Step, read_steps
 from synclora.train import checkpoint
 from synclora.train.captions import CaptionStore
 from synclora.train.loop import Diverged, Job, train
 from synclora.train.recipe import ParallelSettings, TrainRecipe
 from synclora.train.strategy import Worker
-from synclora.train.watch import Step, read_steps
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # workers need not find this file
 

@@ -14,12 +14,12 @@ from markupsafe import Markup
 from synclora.media.decode import Decoder
 from synclora.report.held_out import LIMITS, held_out_pairs, span_of
 from synclora.report.page import render, write_page
+from synclora.report.runlog import read_steps
 from synclora.report.steps import BINS, BySigma, StepLog, by_sigma, running_mean, steps_of
 from synclora.report.svg import Doubles
 from synclora.report.trends import Figure, Line, paired_bars, trend_chart
 from synclora.report.validations import read_validations
 from synclora.report.words import RANDOM_WEIGHTS, count, number, short
-from synclora.train.watch import read_steps
 
 MAX_WORKERS = 8
 """Workers with a line of their own; of more, the lowest and the highest are drawn."""

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from synclora.backbone.find import find_backbone
 from synclora.errors import SyncLoraError
+from synclora.report.runlog import Step
 from synclora.train import checkpoint
 from synclora.train.batches import Plan, seed_of, share
 from synclora.train.captions import CaptionStore
@@ -32,7 +33,7 @@ from synclora.train.recipe import TrainRecipe
 from synclora.train.step import draw, step_loss
 from synclora.train.strategy import OptimizerState, Strategy, Worker, start
 from synclora.train.trainset import TrainSet, split
-from synclora.train.watch import Log, Step
+from synclora.train.watch import Log
 
 Report = Callable[[dict[str, float], Path | None], None]
 """Tells whoever started the workers: metrics, and on worker 0 the folder of a new checkpoint. Every worker calls it equally often."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from synclora.train.watch import Step, read_steps
+from synclora.report.runlog import Step, read_steps
 from tests.jobs.conftest import curate
 from tests.train.sets import add_pair, finish
 

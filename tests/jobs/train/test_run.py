@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
+from synclora.report.runlog import read_steps
 from synclora.report.validations import read_validations
 from synclora.train.adapter import load_adapter
-from synclora.train.watch import read_steps
 from tests.jobs.train.conftest import trace, train_here
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from synclora.report.runlog import read_steps
 from synclora.train.checkpoint import newest
 from synclora.train.curated import read_set
 from synclora.train.loop import Job
 from synclora.train.recipe import TrainRecipe
-from synclora.train.watch import read_steps
 from tests.jobs.train.conftest import furthest
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("on_ray")]
