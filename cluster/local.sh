@@ -2,13 +2,14 @@
 # A Ray cluster on this machine alone: token authentication on, every port on loopback.
 #
 #   cluster/local.sh start [ray start options]     start it, e.g. `start --num-cpus 4`
-#   cluster/local.sh submit [curate.py options]    run jobs/curate.py there: `submit --out "$PWD/out"`
+#   cluster/local.sh submit [curate.py options]    run jobs/curate.py there: `submit --out "$PWD/out/curate"`
+#   cluster/local.sh train [train.py options]      run jobs/train.py there: `train --set "$PWD/out/curate" --out "$PWD/out/train"`
 #   cluster/local.sh submit -- COMMAND…            run any other command there
 #   cluster/local.sh status                        is it up, and with what
 #   cluster/local.sh env                           print the exports a shell needs: eval "$(cluster/local.sh env)"
 #   cluster/local.sh stop                          stop this cluster, and no other Ray on the machine
 #
-# Settings, by environment variable (to run a second cluster, change all five):
+# Settings, by environment variable (to run a second cluster, change all five; 10002-19999 are Ray's workers'):
 #   SYNCLORA_CLUSTER_DIR      /tmp/synclora-UID   state and logs; when set, the token lives here too. Short: Ray's sockets need the room
 #   SYNCLORA_GCS_PORT         6379
 #   SYNCLORA_DASHBOARD_PORT   8265                jobs and dashboard; the next two numbers serve metrics
@@ -131,11 +132,15 @@ status() {
 }
 
 submit() {
+  if [[ ${1:-} == -- ]]; then shift; run_there "$@"; else run_there python jobs/curate.py "$@"; fi
+}
+
+train() { run_there python jobs/train.py "$@"; }
+
+run_there() {
   answers || die "nothing at $dashboard takes the token in $token_file; run \`cluster/local.sh start\`"
-  local command=(python jobs/curate.py "$@")
-  if [[ ${1:-} == -- ]]; then shift; command=("$@"); fi
-  cd "$root" # becomes the job's working directory, as a copy: give --out an absolute path
-  ray job submit --address "$dashboard" --working-dir . -- "${command[@]}"
+  cd "$root" # becomes the job's working directory, as a copy: give --set and --out absolute paths
+  ray job submit --address "$dashboard" --working-dir . -- "$@"
 }
 
 print_env() {
@@ -143,7 +148,7 @@ print_env() {
 }
 
 case ${1:-} in
-  start | stop | status | submit) verb=$1; shift; "$verb" "$@" ;;
+  start | stop | status | submit | train) verb=$1; shift; "$verb" "$@" ;;
   env) print_env ;;
   *) sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"; [[ ${1:-} == --help || ${1:-} == -h ]] || exit 2 ;;
 esac

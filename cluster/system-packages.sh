@@ -1,5 +1,6 @@
 #!/bin/sh
-# The two system libraries that OpenCV's wheel (brought by mediapipe) needs and slim images lack. Nothing to do elsewhere.
+# The two system libraries that OpenCV's wheel (brought by mediapipe) needs and slim images lack. Nothing to do elsewhere: torch, DeepSpeed and the
+# other wheels bring their own, and training compiles nothing.
 set -eu
 command -v ldconfig >/dev/null 2>&1 || exit 0
 missing=""

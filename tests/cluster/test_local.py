@@ -57,7 +57,7 @@ def test_help_names_every_setting() -> None:
     done = local("--help", timeout=10)
     assert done.returncode == 0
     text = SCRIPT.read_text()
-    for verb in ("start", "stop", "status", "submit", "env"):
+    for verb in ("start", "stop", "status", "submit", "train", "env"):
         assert f"cluster/local.sh {verb}" in done.stdout
     for setting in ("DIR", "GCS_PORT", "DASHBOARD_PORT", "CLIENT_PORT", "AGENT_PORT"):
         name = f"SYNCLORA_CLUSTER_{setting}" if setting == "DIR" else f"SYNCLORA_{setting}"
@@ -73,10 +73,11 @@ def test_unknown_verb_shows_the_help() -> None:
 
 def test_one_line_when_nothing_runs(env: dict[str, str]) -> None:
     assert (local("stop", env=env).stdout, local("status", env=env).returncode) == ("not running\n", 3)
-    refused = local("submit", env=env)
-    assert refused.returncode == 1
-    assert refused.stderr.count("\n") == 1
-    assert "cluster/local.sh start" in refused.stderr
+    for verb in ("submit", "train"):
+        refused = local(verb, env=env)
+        assert refused.returncode == 1
+        assert refused.stderr.count("\n") == 1
+        assert "cluster/local.sh start" in refused.stderr
 
 
 def test_one_line_for_a_taken_port(env: dict[str, str]) -> None:

@@ -13,15 +13,23 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from synclora.train.loop import check_sharing
+from synclora.train.recipe import TrainRecipe
+
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
 KUBERAY = CLUSTER / "kuberay"
 CLOUDS = ("aws.yaml", "gcp.yaml")
+JOBS = ("curate", "train")
 GiB = 2**30
 SCHEDULABLE = 0.7
 """Ray's default: 30 % of a node's memory is its object store, the rest may be promised to tasks and actors."""
 NODE_OVERHEAD_BYTES = GiB
 """Raylet and agents of a worker node; three processes of 80-120 MB were seen, the rest is reserve."""
+TEXT_ENCODER_BYTES = 10e9
+"""T5-XXL, 4.8 billion weights in bf16, the largest thing that passes through a GPU pod's own memory."""
+WORKER_BYTES = 3e9
+"""A training process: 1.3 GB were seen on a CPU, CUDA's libraries and context come on top."""
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -34,6 +42,7 @@ def clusters() -> dict[str, dict[str, Any]]:
     return {
         "raycluster": load(KUBERAY / "raycluster.yaml")["spec"],
         "rayjob": load(KUBERAY / "rayjob-curate.yaml")["spec"]["rayClusterSpec"],
+        "trainjob": load(KUBERAY / "rayjob-train.yaml")["spec"]["rayClusterSpec"],
     }
 
 
@@ -50,6 +59,15 @@ PODS = pods()
 every_pod = pytest.mark.parametrize("pod", PODS.values(), ids=PODS.keys())
 every_cluster = pytest.mark.parametrize("spec", clusters().values(), ids=clusters().keys())
 every_cloud = pytest.mark.parametrize("cloud", CLOUDS)
+
+
+def gpu_pods() -> dict[str, dict[str, Any]]:
+    """The pods that training runs in."""
+    return {name: pod for name, pod in PODS.items() if gpus(pod)}
+
+
+def gpus(pod: dict[str, Any]) -> int:
+    return int(container(pod)["resources"]["limits"].get("nvidia.com/gpu", 0))
 
 
 def container(pod: dict[str, Any]) -> dict[str, Any]:
@@ -73,11 +91,18 @@ def resources() -> dict[str, Any]:
     return load(ROOT / "jobs" / "recipes" / "curate.yaml")["resources"]
 
 
+@pytest.fixture(scope="module")
+def recipe() -> TrainRecipe:
+    """What the training job runs."""
+    return TrainRecipe.from_yaml(ROOT / option(commands()["trainjob"], "--recipe"))
+
+
 @pytest.mark.parametrize(
     ("file", "api", "kind"),
     [
         ("raycluster.yaml", "ray.io/v1", "RayCluster"),
         ("rayjob-curate.yaml", "ray.io/v1", "RayJob"),
+        ("rayjob-train.yaml", "ray.io/v1", "RayJob"),
         ("storage.yaml", "v1", "PersistentVolumeClaim"),
         ("token-secret.yaml", "v1", "Secret"),
     ],
@@ -92,6 +117,7 @@ def test_no_manifest_is_left_unread() -> None:
     assert {path.name for path in KUBERAY.glob("*.yaml")} == {
         "raycluster.yaml",
         "rayjob-curate.yaml",
+        "rayjob-train.yaml",
         "storage.yaml",
         "token-secret.yaml",
     }
@@ -99,12 +125,19 @@ def test_no_manifest_is_left_unread() -> None:
 
 
 def commands() -> dict[str, list[str]]:
-    """Every `python jobs/curate.py …` line that the manifests, the cloud files and the page tell people to run."""
-    lines = {"rayjob": load(KUBERAY / "rayjob-curate.yaml")["spec"]["entrypoint"]}
+    """Every `python jobs/….py --…` line that the manifests, the cloud files and the page tell people to run."""
+    lines = {
+        "rayjob": load(KUBERAY / "rayjob-curate.yaml")["spec"]["entrypoint"],
+        "trainjob": load(KUBERAY / "rayjob-train.yaml")["spec"]["entrypoint"],
+    }
     for path in (*(CLUSTER / name for name in CLOUDS), CLUSTER / "README.md"):
-        for index, found in enumerate(re.finditer(r"python jobs/curate\.py (--[^\n`…]+)", path.read_text())):
+        for index, found in enumerate(re.finditer(r"python jobs/\w+\.py (--[^\n`…]+)", path.read_text())):
             lines[f"{path.name} {index}"] = found.group(0)
-    return {name: shlex.split(line) for name, line in lines.items()}
+    return {name: shlex.split(line, comments=True) for name, line in lines.items()}
+
+
+def option(words: list[str], flag: str) -> str:
+    return words[words.index(flag) + 1]
 
 
 @pytest.mark.parametrize("words", commands().values(), ids=commands().keys())
@@ -114,28 +147,38 @@ def test_entry_points_and_recipes_exist(words: list[str]) -> None:
     assert all((ROOT / recipe).is_file() for recipe in recipes)
 
 
-def test_entry_point_takes_the_flags() -> None:
-    done = subprocess.run([sys.executable, "jobs/curate.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+@pytest.mark.parametrize("job", JOBS)
+def test_entry_point_takes_the_flags(job: str) -> None:
+    done = subprocess.run([sys.executable, f"jobs/{job}.py", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    flags = {word for words in commands().values() for word in words if word.startswith("--")}
-    assert {"--input", "--out", "--recipe"} <= flags
+    of_this = [words for words in commands().values() if words[1] == f"jobs/{job}.py"]
+    flags = {word for words in of_this for word in words if word.startswith("--")}
+    assert {"--set" if job == "train" else "--input", "--out", "--recipe"} <= flags
     assert [flag for flag in sorted(flags) if not re.search(rf"{flag}\b", done.stdout)] == []
 
 
-def test_curate_job_works_on_the_shared_volume() -> None:
-    words = commands()["rayjob"]
-    paths = [words[words.index(flag) + 1] for flag in ("--input", "--out")]
-    mounts = {mount["mountPath"] for mount in container(PODS["rayjob cpu"])["volumeMounts"]}
-    assert all(Path(path).is_absolute() and any(Path(path).is_relative_to(mount) for mount in mounts) for path in paths)
+@pytest.mark.parametrize(("name", "flags"), [("rayjob cpu", ("--input", "--out")), ("trainjob gpu", ("--set", "--out"))])
+def test_job_works_on_the_shared_volume(name: str, flags: tuple[str, ...]) -> None:
+    words = commands()[name.split()[0]]
+    mounts = {mount["mountPath"] for mount in container(PODS[name])["volumeMounts"] if mount["name"] == "data"}
+    for path in (option(words, flag) for flag in flags):
+        assert Path(path).is_absolute()
+        assert any(Path(path).is_relative_to(mount) for mount in mounts)
+
+
+def test_training_takes_what_curation_left() -> None:
+    curated, trained = commands()["rayjob"], commands()["trainjob"]
+    assert option(trained, "--set") == option(curated, "--out")
+    assert option(trained, "--out") != option(curated, "--out")
 
 
 @every_pod
 def test_pods_share_the_volume(pod: dict[str, Any]) -> None:
     claim = load(KUBERAY / "storage.yaml")
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
-    (volume,) = pod["volumes"]
+    (volume,) = (volume for volume in pod["volumes"] if "persistentVolumeClaim" in volume)
     assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
-    assert [mount["name"] for mount in container(pod)["volumeMounts"]] == [volume["name"]]
+    assert [mount["name"] for mount in container(pod)["volumeMounts"]] == [volume["name"] for volume in pod["volumes"]]
 
 
 @every_pod
@@ -225,6 +268,48 @@ def test_curate_finds_the_gpus_it_asks_for(spec: dict[str, Any], resources: dict
     assert max(map(int, gpus)) >= resources["actor_gpus"]
 
 
+def test_training_job_has_a_gpu_for_every_worker(recipe: TrainRecipe) -> None:
+    spec, workers = clusters()["trainjob"], int(option(commands()["trainjob"], "--workers"))
+    (group,) = spec["workerGroupSpecs"]
+    assert recipe.parallel.gpus_per_worker >= 1
+    assert group["replicas"] * gpus(group["template"]["spec"]) == workers * recipe.parallel.gpus_per_worker
+    assert group["minReplicas"] == group["replicas"] == group["maxReplicas"]
+    assert "enableInTreeAutoscaling" not in spec  # all at once, from the first step to the last
+    check_sharing(recipe, workers)
+
+
+@pytest.mark.parametrize("pod", gpu_pods().values(), ids=gpu_pods().keys())
+def test_gpu_pods_hold_training(pod: dict[str, Any], recipe: TrainRecipe) -> None:
+    count, limits = gpus(pod), container(pod)["resources"]["limits"]
+    encoding = recipe.encode_resources.actor_cpus + 1  # its decoder is a process of its own
+    assert int(limits["cpu"]) >= count * max(recipe.parallel.cpus_per_worker, encoding)
+    memory = size(limits["memory"])
+    assert SCHEDULABLE * (memory - NODE_OVERHEAD_BYTES) >= TEXT_ENCODER_BYTES + count * WORKER_BYTES
+    assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in pod["tolerations"]
+
+
+@pytest.mark.parametrize("pod", gpu_pods().values(), ids=gpu_pods().keys())
+def test_shared_memory_holds_the_object_store(pod: dict[str, Any]) -> None:
+    (mounted,) = (mount["name"] for mount in container(pod)["volumeMounts"] if mount["mountPath"] == "/dev/shm")
+    (volume,) = (volume["emptyDir"] for volume in pod["volumes"] if volume["name"] == mounted)
+    assert volume["medium"] == "Memory"
+    memory = size(container(pod)["resources"]["limits"]["memory"])
+    assert (1 - SCHEDULABLE) * memory <= size(volume["sizeLimit"]) < memory
+
+
+def test_training_job_and_standing_cluster_have_the_same_gpu_pods() -> None:
+    one, other = gpu_pods().values()
+    assert one == other
+
+
+@every_cluster
+def test_weights_are_fetched_once_for_all_pods(spec: dict[str, Any]) -> None:
+    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
+    pods = [group["template"]["spec"] for group in groups]
+    caches = [entry["value"] for pod in pods for entry in container(pod)["env"] if entry["name"] == "HF_HOME"]
+    assert caches == (["/data/hf"] * len(pods) if any(map(gpus, pods)) else [])
+
+
 @every_cluster
 def test_head_runs_no_actor(spec: dict[str, Any]) -> None:
     assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
@@ -266,6 +351,25 @@ def test_cloud_workers_hold_their_actors(cloud: str, resources: dict[str, Any]) 
     assert gpu["resources"]["GPU"] >= max(1, resources["actor_gpus"])
     assert gpu["min_workers"] == 0
     assert cpu["max_workers"] + gpu["max_workers"] <= config["max_workers"]
+
+
+@every_cloud
+def test_cloud_gpu_machines_train(cloud: str, recipe: TrainRecipe) -> None:
+    config = load(CLUSTER / cloud)
+    gpu = config["available_node_types"]["gpu"]
+    assert gpu["resources"]["CPU"] >= gpu["resources"]["GPU"] * (recipe.encode_resources.actor_cpus + 1)
+    assert gpu["resources"]["memory"] >= TEXT_ENCODER_BYTES + WORKER_BYTES
+    check_sharing(recipe, gpu["max_workers"] * gpu["resources"]["GPU"])
+
+
+@every_cloud
+def test_cloud_folders_of_the_commands_are_made(cloud: str) -> None:
+    config = load(CLUSTER / cloud)
+    (cache,) = (line.removeprefix("-e HF_HOME=") for line in config["docker"]["run_options"] if line.startswith("-e HF_HOME="))
+    (line,) = (line for line in config["initialization_commands"] if "chown 1000" in line)
+    made, owned = (set(re.findall(r"/data/\w+", part)) for part in line.split("&&"))
+    named = {word for words in commands().values() for word in words if word.startswith("/data/")}
+    assert named | {cache} <= made == owned
 
 
 @every_cloud
