@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
+from rich.markup import escape
 from rich.table import Table
 
 from synclora.backbone.find import find_backbone
+from synclora.report.runlog import read_steps
 from synclora.report.validations import read_validations
 from synclora.train import checkpoint
 from synclora.train.adapter import AdapterMetadata, save_adapter
@@ -17,7 +19,6 @@ from synclora.train.latents import LatentStore
 from synclora.train.loop import Job
 from synclora.train.recipe import TrainRecipe
 from synclora.train.trainset import split
-from synclora.train.watch import read_steps
 
 
 def write_adapter(job: Job, facts: Mapping[str, str]) -> None:
@@ -99,7 +100,7 @@ def closing_table(out: Path, facts: Mapping[str, str]) -> Table:
     """What was done, and where it is."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, fact in facts.items():
-        table.add_row(name.lower(), fact)
-    table.add_row("adapter", str(out / "adapter"))
-    table.add_row("report", str(out / "report.html"))
+        table.add_row(name.lower(), escape(fact))
+    table.add_row("adapter", escape(str(out / "adapter")))
+    table.add_row("report", escape(str(out / "report.html")))
     return table

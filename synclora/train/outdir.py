@@ -10,6 +10,7 @@ OUT/latents, captions    what a rerun need not encode again
 """
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def check_same_run(out: Path, recipe: TrainRecipe, rows: Sequence[Encoded]) -> N
         raise OutputError(
             f"--out {out}: holds a run of another recipe ({'; '.join(changed)}); change it back, or choose a new folder"
         )
+    if not begun:  # what was looked at was a run that came to no checkpoint, perhaps of another recipe
+        shutil.rmtree(out / "validation", ignore_errors=True)
     write_marker(out, TRAINING, {"version": __version__, "deciding": deciding, "recipe": recipe.model_dump(mode="json")})
 
 
