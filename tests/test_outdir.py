@@ -73,7 +73,7 @@ def test_a_file_appears_whole_or_stays_as_it_was(tmp_path):
 def test_a_folder_of_another_job_is_refused(tmp_path):
     with open_output(tmp_path / "out", JOB):
         pass
-    with pytest.raises(OutputError, match="not empty and not made by jobs/other.py"), open_output(tmp_path / "out", OTHER):
+    with pytest.raises(OutputError, match=r"not empty and not made by jobs/other\.py"), open_output(tmp_path / "out", OTHER):
         pass
     assert read_marker(tmp_path / "out", OTHER) is None
 
