@@ -175,6 +175,10 @@ def _worker(config: dict[str, Any]) -> None:
         train(job, Worker(context.get_world_rank(), context.get_world_size(), device), report)
     except Diverged as error:  # all workers find it at the same step
         ray.get(verdict.say.remote("wrong", one_line(error)))
+    except torch.OutOfMemoryError as error:
+        remedy = "set checkpointing: true, a smaller bucket or micro_batch, more cutting (zero3) or offload"
+        ray.get(verdict.say.remote("wrong", f"a card's memory is too small for this recipe ({one_line(error)[:200]}); {remedy}"))
+        raise
     except (SyncLoraError, OSError) as error:
         ray.get(verdict.say.remote("disk" if isinstance(error, OSError) else "wrong", one_line(error)))
         raise

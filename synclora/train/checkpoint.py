@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from synclora.errors import SyncLoraError
 from synclora.train.strategy import OptimizerState
 from synclora.train.tensorfile import read_tensors, write_tensors
@@ -44,9 +46,13 @@ class Checkpoint:
     step: int
     recipe: dict[str, Any]
 
+    def weights(self) -> dict[str, Tensor]:
+        """The adapter alone: a third of what there is."""
+        return read_tensors(self.folder / _FILES[0])[0]
+
     def load(self) -> OptimizerState:
-        """Its tensors."""
-        (weights, _), (moments, _) = (read_tensors(self.folder / name) for name in _FILES)
+        """All its tensors."""
+        weights, (moments, _) = self.weights(), read_tensors(self.folder / _FILES[1])
         mean, square = (
             {n.removeprefix(f"{key}."): t for n, t in moments.items() if n.startswith(f"{key}.")} for key in ("mean", "square")
         )

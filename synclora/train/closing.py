@@ -32,7 +32,7 @@ def write_adapter(job: Job, facts: Mapping[str, str]) -> None:
     kept = checkpoint.newest_or_refuse(job.checkpoints)
     trained, _ = split(read_index(LatentStore(job.out / "latents").index), job.recipe.validation.pairs)
     metadata = _metadata(job.recipe, trained, kept.step)
-    save_adapter(folder, kept.load().weights, metadata)
+    save_adapter(folder, kept.weights(), metadata)
     samples = []
     if looked := [result for result in read_validations(job.out) if (result.folder / "contact.png").exists()]:
         samples = [folder / "samples" / "held-out.png"]

@@ -9,6 +9,7 @@ Equal sets, settings and backbones give equal bytes, whatever was encoded now an
 """
 
 import math
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -145,6 +146,9 @@ def read_index(path: Path) -> list[Encoded]:
     """
     try:
         table = pq.read_table(path)
+    except FileNotFoundError as error:
+        where = f"{path}: no such file on {os.uname().nodename}"
+        raise TrainSetError(f"index {where}; encode the set, and let --out be a folder that every node sees") from error
     except (OSError, pa.ArrowInvalid) as error:
         raise TrainSetError(f"index {path}: {str(error).splitlines()[0]}; encode the set again") from error
     if not table.schema.equals(_SCHEMA):

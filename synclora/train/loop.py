@@ -96,15 +96,15 @@ class Trainer:
         self._clips = TrainSet(trained, store, captions, job.captions, worker.device, dtype)
         self._plan = Plan(self._clips.shapes, recipe.batch, recipe.seed)
         backbone = find_backbone(recipe.backbone, recipe.revision)
-        whole = not (
+        in_parts = (
             recipe.parallel.strategy == "zero3" and worker.device.type == "cuda"
-        )  # DeepSpeed brings each worker's part to its card
-        self._stream = backbone.stream(dtype, worker.device if whole else "cpu", recipe.context.mode)
+        )  # DeepSpeed brings each worker's to its card
+        self._stream = backbone.stream(dtype, "cpu" if in_parts else worker.device, recipe.context.mode)
         done, state = self._resumed(worker)
         if recipe.checkpointing:
             self._stream.transformer.enable_gradient_checkpointing()  # type: ignore[operator]
         self._stream.transformer.train()
-        self._ceiling = self._measured_ceiling(done) if whole and done < recipe.steps else None
+        self._ceiling = self._measured_ceiling(done) if done < recipe.steps and not in_parts else None
         self._strategy = self._started(bf16, state)
         self._done = done
         unseen = TrainSet(held_out, store, captions, job.captions, worker.device, dtype)
