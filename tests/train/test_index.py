@@ -99,7 +99,6 @@ def test_what_is_no_index_is_refused_on_one_line(tmp_path):
             read_index(path)
         assert str(path) in str(error.value)
         assert "encode the set" in str(error.value)
-            assert "\n" not in str(error.value)
         assert "\n" not in str(error.value)
 
 
