@@ -13,7 +13,7 @@ OURS = {
     "workers with parallel.micro_batch = ": "synclora/train/loop.py",
     "holds a run of another recipe (": "synclora/train/outdir.py",
     "another run is writing there": "synclora/outdir.py",
-    "encode the set again": "synclora/train/index.py",
+    "let --out be a folder that every node sees": "synclora/train/index.py",
     "no such folder, and the hub does not give it": "synclora/backbone/find.py",
     "does not go to ": "synclora/backbone/load.py",
     "training workers died more than ": "jobs/training.py",
