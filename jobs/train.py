@@ -33,7 +33,7 @@ from synclora.train.curated import read_set
 from synclora.train.index import read_index
 from synclora.train.latents import LatentStore
 from synclora.train.loop import Job, check_sharing
-from synclora.train.outdir import TRAINING, check_same_run
+from synclora.train.outdir import TRAINING, check_same_recipe, check_same_run
 from synclora.train.trainset import split
 
 
@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     samples = read_set(absolute(arguments.set, "--set"))
     backbone = find_backbone(recipe.backbone, recipe.revision)
     with open_output(out, TRAINING):
+        check_same_recipe(out, recipe)
         connect(console)
         workers = count_workers(recipe)
         check_sharing(recipe, workers)

@@ -25,6 +25,7 @@ import torch
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.report_config import CheckpointUploadMode
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from synclora.backbone.find import find_backbone
@@ -64,7 +65,7 @@ def embed_captions(recipe: TrainRecipe, texts: list[str], out: Path) -> None:
         SyncLoraError: the text encoder cannot be loaded.
         OSError: the disk is full.
     """
-    store = CaptionStore(out / "captions", recipe.backbone)
+    store = CaptionStore(out / "captions", recipe.text_encoder)
     if not store.missing(texts):
         return
     gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0  # type: ignore[no-untyped-call]
@@ -137,7 +138,7 @@ def fit(job: Job, workers: int, console: Console) -> None:
 def _tell_where_it_begins(folder: Path, console: Console) -> None:
     kept, passed = checkpoint.newest(folder)
     for line in passed:
-        console.print(f"{line}; going on from step {kept.step if kept else 0}")
+        console.print(f"{escape(line)}; going on from step {kept.step if kept else 0}")
     if kept and not passed:
         console.print(f"going on from step {kept.step}")
 

@@ -12,6 +12,7 @@ workers: the tensors are whole.
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def save(folder: Path, state: OptimizerState, recipe: dict[str, Any]) -> Path:
 
 def checkpoints(folder: Path) -> Iterator[Path]:
     """Folders that call themselves checkpoints, newest first, intact or not."""
-    yield from sorted(folder.glob("step-*"), key=lambda path: path.name, reverse=True)
+    yield from sorted(folder.glob("step-*"), key=lambda path: [int(part) for part in re.findall(r"\d+", path.name)], reverse=True)
 
 
 def read(folder: Path) -> Checkpoint:

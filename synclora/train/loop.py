@@ -90,7 +90,7 @@ class Trainer:
         self._places = share(range(recipe.batch), worker.rank, worker.world)
         bf16 = recipe.bf16(worker.device.type)
         dtype = torch.bfloat16 if bf16 else torch.float32
-        store, captions = LatentStore(job.out / "latents"), CaptionStore(job.out / "captions", recipe.backbone)
+        store, captions = LatentStore(job.out / "latents"), CaptionStore(job.out / "captions", recipe.text_encoder)
         rows = read_index(store.index)
         trained, held_out = split(rows, recipe.validation.pairs)
         self._clips = TrainSet(trained, store, captions, job.captions, worker.device, dtype)

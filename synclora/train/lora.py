@@ -43,7 +43,8 @@ class LoraSettings(Settings):
     alpha: float | None = Field(default=None, gt=0)
     """None: the rank, a scale of 1, as in every release."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Of the adapter's inputs, in training."""
+    """Of the adapter's inputs, in training. The one draw that depends on how the work is spread: with it, another number of workers or another
+    micro batch leaves another trace."""
     targets: Literal["all", "attention", "self-attention"] = "all"
     """all: self-attention, attention to the caption, and feed-forward, as in the lineage."""
     seed: int | None = None

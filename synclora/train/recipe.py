@@ -120,6 +120,11 @@ class TrainRecipe(Settings):
     license: str = "other"
     """For the model card."""
 
+    @property
+    def text_encoder(self) -> str:
+        """What captions are embedded by: the backbone and its revision."""
+        return f"{self.backbone}@{self.revision}" if self.revision else self.backbone
+
     def bf16(self, device_type: str) -> bool:
         """Whether a device of this type computes in bfloat16."""
         return self.precision == "bf16" or (self.precision == "auto" and device_type == "cuda")

@@ -140,8 +140,9 @@ def test_latents_that_are_missing(new_job):
 def test_an_index_that_is_missing(new_job):
     job = new_job()
     LatentStore(job.out / "latents").index.unlink()
-    with pytest.raises(TrainSetError, match="encode the set again"):
+    with pytest.raises(TrainSetError, match=r"^index .*: no such file on .*; encode the set") as error:
         run(job)
+    one_line(error.value)
 
 
 def test_too_many_pairs_held_out(new_job):
