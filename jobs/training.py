@@ -34,9 +34,8 @@ from synclora.errors import SyncLoraError
 from synclora.report.runlog import Step, read_steps
 from synclora.train import checkpoint
 from synclora.train.captions import CaptionStore
-from synclora.train.loop import Diverged, Job, train
+from synclora.train.loop import Job
 from synclora.train.recipe import ParallelSettings, TrainRecipe
-from synclora.train.strategy import Worker
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # type: ignore[no-untyped-call]  # workers need not find this file
 
@@ -102,7 +101,8 @@ def fit(job: Job, workers: int, console: Console) -> None:
     """
     recipe, folder = job.recipe, job.checkpoints
     folder.mkdir(parents=True, exist_ok=True)
-    _tell_where_it_begins(folder, console)
+    if _begins_at(folder, console) >= recipe.steps:
+        return
     checkpoint.sweep(folder, recipe.checkpoints.keep)
     (folder / "checkpoint_manager_snapshot.json").unlink(
         missing_ok=True
@@ -110,7 +110,7 @@ def fit(job: Job, workers: int, console: Console) -> None:
     verdict: Any = ray.remote(num_cpus=0)(Verdict).remote()
     trainer = ray.train.torch.TorchTrainer(
         _worker,
-        train_loop_config={"job": job, "verdict": verdict},
+        train_loop_config={"job": job.to_json(), "verdict": verdict},  # as text: Ray's controller need not import the models
         torch_config=ray.train.torch.TorchConfig(timeout_s=COLLECTIVE_TIMEOUT_S),
         scaling_config=_scaling(recipe.parallel, workers),
         run_config=RunConfig(
@@ -135,12 +135,14 @@ def fit(job: Job, workers: int, console: Console) -> None:
         ) from died
 
 
-def _tell_where_it_begins(folder: Path, console: Console) -> None:
+def _begins_at(folder: Path, console: Console) -> int:
+    """The step that the run goes on from; says so."""
     kept, passed = checkpoint.newest(folder)
     for line in passed:
         console.print(f"{escape(line)}; going on from step {kept.step if kept else 0}")
     if kept and not passed:
         console.print(f"going on from step {kept.step}")
+    return kept.step if kept else 0
 
 
 def resources_of(parallel: ParallelSettings) -> dict[str, float]:
@@ -161,7 +163,10 @@ def _worker(config: dict[str, Any]) -> None:
     A worker that finds something wrong says so and dies: the others may be waiting for it, and Ray ends them with it. Started again, all of
     them hear the verdict and end in peace.
     """
-    job, verdict, context = config["job"], config["verdict"], ray.train.get_context()
+    from synclora.train.loop import Diverged, Job, train
+    from synclora.train.strategy import Worker
+
+    job, verdict, context = Job.from_json(config["job"]), config["verdict"], ray.train.get_context()
     if ray.get(verdict.said.remote()):
         return
     device = ray.train.torch.get_device()

@@ -6,12 +6,14 @@ All workers run the same steps; worker 0 writes. What a step computes depends on
 a run that was killed, or goes on with another number of workers, leaves the same trace.
 """
 
+import json
 import math
 import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import torch
 import torch.distributed as dist
@@ -56,6 +58,18 @@ class Job:
     out: Path
     recipe: TrainRecipe
     samples: dict[str, Sample]
+
+    def to_json(self) -> str:
+        """For the way to a worker."""
+        samples = {pair: sample.to_json() for pair, sample in self.samples.items()}
+        return json.dumps({"out": str(self.out), "recipe": self.recipe.model_dump(mode="json"), "samples": samples})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The inverse of `to_json`."""
+        fields = json.loads(text)
+        samples = {pair: Sample.from_json(sample) for pair, sample in fields["samples"].items()}
+        return cls(Path(fields["out"]), TrainRecipe.from_values(fields["recipe"], "of the job"), samples)
 
     @property
     def captions(self) -> dict[str, str]:

@@ -89,16 +89,6 @@ def test_a_set_with_one_pair(recipe, tmp_path, ray_address):
     assert "validation.pairs: 0" in line
 
 
-def test_a_missing_video_drops_its_pair_and_the_others_are_trained_on(recipe, small_set, tmp_path, ray_address):
-    gone = tmp_path / "set"
-    shutil.copytree(small_set, gone)
-    (gone / "kept" / "edited" / "p1.mp4").unlink()
-    short = recipe_with(recipe, tmp_path, steps=("steps: 12", "steps: 2"))
-    done = train_here("--set", gone, "--out", tmp_path / "out", "--recipe", short, address=ray_address)
-    assert (done.status, done.stderr) == (0, "")
-    assert "clips 4 = 3 encoded + 0 found + 1 dropped (1 missing)" in " ".join(done.stdout.split())
-
-
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(begun, trained, small_set, recipe, ray_address):
     out = begun(8)
     before = {path: path.read_bytes() for path in (out / "checkpoints").glob("step-*/*")}

@@ -47,9 +47,7 @@ def test_zero_1_on_two_workers(alone, trained):
     assert furthest(list(read_steps(trained.out)), list(read_steps(alone))) < TOLERANCE
 
 
-@pytest.mark.parametrize(
-    ("strategy", "offload", "micro"), [("ddp", "none", 2), ("zero2", "none", 1), ("zero3", "none", 2), ("zero2", "optimizer", 2)]
-)
+@pytest.mark.parametrize(("strategy", "offload", "micro"), [("ddp", "none", 2), ("zero2", "optimizer", 1), ("zero3", "none", 2)])
 def test_two_workers(strategy, offload, micro, alone, begun, small_set, recipe):
     out = fitted(begun(0), small_set, recipe, 2, strategy=strategy, offload=offload, micro_batch=micro)
     assert furthest(list(read_steps(out)), list(read_steps(alone))) < TOLERANCE
@@ -62,9 +60,8 @@ def test_two_workers(strategy, offload, micro, alone, begun, small_set, recipe):
     )  # AdamW makes whole steps of a gradient that is all rounding
 
 
-@pytest.mark.parametrize(("workers", "strategy"), [(1, "ddp"), (2, "zero3")])
-def test_another_number_of_workers_or_another_strategy_goes_on(workers, strategy, trained, begun, small_set, recipe):
-    out = fitted(begun(8), small_set, recipe, workers, strategy=strategy)
+def test_another_number_of_workers_and_another_strategy_goes_on(trained, begun, small_set, recipe):
+    out = fitted(begun(8), small_set, recipe, 1, strategy="ddp")
     steps, wanted = list(read_steps(out)), list(read_steps(trained.out))
     assert [step["losses"] for step in steps[:8]] == [step["losses"] for step in wanted[:8]]  # the part that was there already
     assert furthest(steps, wanted) < TOLERANCE
