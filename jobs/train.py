@@ -2,7 +2,7 @@
 
 python jobs/train.py --set out/curate --out out/train              the miniature: proves the plumbing in a minute
 python jobs/train.py --set out/may --out out/may-lora --recipe jobs/recipes/train-ltx-video.yaml
-python jobs/train.py --set out/may --out out/may-lora --workers 8 --strategy zero2
+python jobs/train.py --set out/may --out out/may-2 --workers 1 --strategy zero2 --mode causal-source
 ray job submit --working-dir . -- python jobs/train.py --set /data/out --out /data/lora
 """
 

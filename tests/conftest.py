@@ -26,3 +26,14 @@ def portraits() -> Path:
 def landmarker() -> Iterator[Landmarker]:
     with Landmarker(LandmarkSettings()) as one:
         yield one
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: more gain little on small models, and wait for each other where the machine is busy."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -16,7 +16,6 @@ from statistics import fmean, median
 
 import pytest
 import ray
-import torch
 
 from jobs.encoding import encode_set
 from synclora.backbone.tiny import tiny_folder
@@ -53,15 +52,7 @@ def backbones(tmp_path_factory):
     return {kind: grown(kind, folder / kind, layers=8, heads=4) for kind in ("ltx-video", "ltx-2")}
 
 
-@pytest.fixture
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("strategy", ["ddp", "zero1"])
 def test_step_over_bare(strategy, curated, backbones, tmp_path, figure):
     """Each side has a transformer of its own: neither finds its weights in the cache by the other's doing, and hooks stay with the step."""
@@ -96,7 +87,7 @@ def test_job_over_bare(curated, backbones, tmp_path, figure):
     assert len(taken) == 38
 
 
-@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("kind", ["ltx-video", "ltx-2"])
 def test_causal_source_over_shared(kind, curated, backbones, tmp_path, figure):
     folder = backbones[kind]

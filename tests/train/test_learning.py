@@ -54,16 +54,7 @@ def trained_on_one_pair(out, pair, mode):
     write_adapter(job, {})
 
 
-@pytest.fixture
-def _one_thread():
-    """More gain little on so small a model, and wait for each other where the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("mode", ["shared", "causal-source"])
 def test_one_pair_is_learnt(mode, portraits, tmp_path):
     pair = finish(
