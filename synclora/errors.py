@@ -50,6 +50,19 @@ class Reason(StrEnum):
     POSE = "pose"
     SYNC = "sync"
     NOT_BEST = "not_best"
+    # The edit and the service
+    BAD_REQUEST = "bad_request"
+    UNKNOWN_ADAPTER = "unknown_adapter"
+    BAD_ADAPTER = "bad_adapter"
+    NO_CONSENT = "no_consent"
+    UNAUTHORIZED = "unauthorized"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    KEY_LIMIT = "key_limit"
+    QUEUE_FULL = "queue_full"
+    DEADLINE = "deadline"
+    NO_SPACE = "no_space"
+    OUT_OF_MEMORY = "out_of_memory"
 
 
 class SyncLoraError(Exception):

@@ -40,6 +40,18 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.POSE: "Head, shoulders or arms do not move together.",
     Reason.SYNC: "Each cue passes, but their mean is too low.",
     Reason.NOT_BEST: "The pair passes every check, but others score better.",
+    Reason.BAD_REQUEST: "The request holds a value that cannot be used.",
+    Reason.UNKNOWN_ADAPTER: "There is no adapter of this name.",
+    Reason.BAD_ADAPTER: "The adapter's file is damaged, or made for another model.",
+    Reason.NO_CONSENT: "Nobody said that the people shown agree to the edit.",
+    Reason.UNAUTHORIZED: "The request carries no key that is known here.",
+    Reason.NOT_FOUND: "There is no such edit, or it belongs to another key.",
+    Reason.CONFLICT: "The request contradicts what is there: a key of repetition used for something else, or an edit that has no video.",
+    Reason.KEY_LIMIT: "This key has as many edits under way, or has asked as often, as it may.",
+    Reason.QUEUE_FULL: "As many edits are waiting as the service takes.",
+    Reason.DEADLINE: "The edit did not finish in the time that an edit has.",
+    Reason.NO_SPACE: "The disk of the service is full.",
+    Reason.OUT_OF_MEMORY: "The edit does not fit the memory of the machine or its card.",
 }
 """One plain sentence per reason."""
 
