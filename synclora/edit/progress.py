@@ -32,5 +32,5 @@ OnProgress = Callable[[Progress], None]
 """Called before each stage, after each sampling step and at every window; whatever it raises ends the edit at once and comes through."""
 
 
-class Stopped(Exception):  # noqa: N818 - no error: somebody asked for it
-    """Raised by an `OnProgress` to end an edit that nobody wants any more."""
+class Stopped(Exception):
+    """No error: raised by an `OnProgress` to end an edit that nobody wants any more."""

@@ -102,5 +102,5 @@ class EditResult(Settings):
     fit: Fit
     seams: tuple[Seam, ...] = ()
     attempts: tuple[Attempt, ...] = Field(default=(), max_length=8)
-    took_seconds: dict[str, float] = {}
+    took_seconds: dict[str, float] = Field(default_factory=dict)
     """By stage."""
