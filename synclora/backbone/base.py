@@ -12,10 +12,14 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
+from synclora.backbone.adapters import LoadedAdapter, put_in
 from synclora.errors import SyncLoraError
 from synclora.incontext.attention import AttentionMode, Span
 from synclora.incontext.layout import Tokens
+from synclora.incontext.memory import SourceMemory
+from synclora.incontext.sampler import Model, Velocity
 
 Device = torch.device | str
 
@@ -89,7 +93,6 @@ class Stream(ABC):
 
     Attributes:
         transformer: the diffusers model, frozen. Adapters and wrappers (DDP, DeepSpeed) go on it.
-        mode: who attends to whom.
         lora_targets: full-match pattern over module names: the layers that the paper's lineage adapts.
     """
 
@@ -97,25 +100,100 @@ class Stream(ABC):
 
     def __init__(self, transformer: nn.Module, mode: AttentionMode) -> None:
         self.transformer = transformer.requires_grad_(False)
-        self.mode = mode
         self.span = Span(mode)
+        self._bare_mode = mode
+        self._adapter: LoadedAdapter | None = None
+        self._handles: list[RemovableHandle] = []
+
+    @property
+    def mode(self) -> AttentionMode:
+        """Who attends to whom. Can be set between calls."""
+        return self.span.mode
+
+    @mode.setter
+    def mode(self, mode: AttentionMode) -> None:
+        self.span.mode = mode
+        self._turned()
+
+    @property
+    def adapter(self) -> LoadedAdapter | None:
+        """The one in use."""
+        return self._adapter
+
+    def use(self, adapter: LoadedAdapter | None) -> None:
+        """Work with this adapter from the next call on, in its attention mode, and no longer with the one before.
+
+        Args:
+            adapter: made for this stream by `synclora.train.lora.ready_lora`; None for the bare model, in the mode that it was loaded for.
+        """
+        handles = [] if adapter is None else put_in(self.transformer, adapter)
+        for handle in self._handles:
+            handle.remove()
+        self._adapter, self._handles = adapter, handles
+        self.mode = self._bare_mode if adapter is None else adapter.mode
+
+    def idle(self, layer: str) -> bool:
+        """Whether an adapter's layer of that name has no part in the video's velocity and was left out of the transformer."""
+        return False
 
     @property
     def channels(self) -> int:
         """Latent channels of a token."""
         return int(self.transformer.config.in_channels)  # type: ignore[union-attr,arg-type]
 
-    def velocity(self, tokens: Tokens, caption: Caption, through: Callable[..., Any] | None = None) -> Tensor:
+    def velocity(
+        self,
+        tokens: Tokens,
+        caption: Caption,
+        through: Callable[..., Any] | None = None,
+        memory: SourceMemory | None = None,
+    ) -> Tensor:
         """(b, s, c) velocity of every token.
 
         Args:
             tokens: what is seen.
             caption: one per sample.
             through: the transformer's wrapper, if it has one.
+            memory: filled by the first call, so that later ones on the same source and caption compute the target alone; the source's velocity
+                is then 0. Has no effect in shared mode, without a source, or where gradients are wanted.
         """
+        if memory is None or self.mode != "causal-source" or not tokens.source_tokens or torch.is_grad_enabled():
+            return self._called(tokens, caption, through)
+        known = memory.knows(tokens, self._adapter)
+        if not known:
+            memory.begin(tokens, self._adapter)
+        self.span.memory = memory
+        try:
+            velocity = self._called(tokens.without_source() if known else tokens, caption, through)
+        finally:
+            self.span.memory = None
+        memory.filled = True
+        if known:
+            velocity = torch.cat([torch.zeros_like(tokens.x_bsc[:, : tokens.source_tokens]), velocity], dim=1)
+        return velocity
+
+    def sampling(self, caption: Caption, without_text: Caption | None = None, *, remember: bool = True) -> Model:
+        """What an edit is sampled from: one source, these captions. Memories of the source go with it.
+
+        Args:
+            caption: one per sample, on the transformer's device.
+            without_text: the empty caption; only guidance on text needs it.
+            remember: in causal-source mode, compute the source once and keep its keys and values.
+        """
+
+        def velocity_of(one: Caption) -> Velocity:
+            memory = SourceMemory() if remember else None
+            return lambda tokens: self.velocity(tokens, one, memory=memory)
+
+        return Model(velocity_of(caption), None if without_text is None else velocity_of(without_text))
+
+    def _called(self, tokens: Tokens, caption: Caption, through: Callable[..., Any] | None) -> Tensor:
         self.span.source_tokens = tokens.source_tokens
         output: Tensor = (through or self.transformer)(**self.inputs(tokens, caption))[0]
         return output
+
+    def _turned(self) -> None:  # noqa: B027  most backbones have nothing to do here
+        """The mode is another one."""
 
     @abstractmethod
     def inputs(self, tokens: Tokens, caption: Caption) -> dict[str, Any]:
@@ -129,23 +207,28 @@ class Backbone(ABC):
         name: how the user named it: a hub id, a folder, or `tiny:…`; stored with every adapter.
         folder: where its files lie on this machine.
         random: its weights are random: what it makes proves plumbing only.
+        shared: its large parts are loaded so that all processes of this machine hold one copy of the weights (`shared.py`).
     """
 
     kind: ClassVar[str]
     """`ltx-video` or `ltx-2`."""
     caption_tokens: ClassVar[int]
 
-    def __init__(self, name: str, folder: Path, *, random: bool = False) -> None:
-        self.name, self.folder, self.random = name, folder, random
+    def __init__(self, name: str, folder: Path, *, random: bool = False, shared: bool = False) -> None:
+        self.name, self.folder, self.random, self.shared = name, folder, random, shared
 
     @abstractmethod
     def codec(self, dtype: torch.dtype, device: Device) -> Codec:
         """Load the autoencoder."""
 
     @abstractmethod
-    def caption(self, text: str, device: Device = "cpu", dtype: torch.dtype = torch.float32) -> Caption:
-        """Embed one caption. Loads the text encoder for this call and lets it go."""
-
-    @abstractmethod
     def stream(self, dtype: torch.dtype, device: Device, mode: AttentionMode) -> Stream:
         """Load the transformer."""
+
+    @abstractmethod
+    def reader(self, device: Device = "cpu", dtype: torch.dtype = torch.float32) -> Callable[[str], Caption]:
+        """Load the text encoder, to embed captions as long as it is held."""
+
+    def caption(self, text: str, device: Device = "cpu", dtype: torch.dtype = torch.float32) -> Caption:
+        """Embed one caption. Loads the text encoder for this call and lets it go."""
+        return self.reader(device, dtype)(text)

@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 from synclora.backbone.base import Backbone, BackboneError
+from synclora.backbone.kinds import LTX2, LTXVideo
 from synclora.backbone.load import check_part
-from synclora.backbone.ltx2 import LTX2
-from synclora.backbone.ltx_video import LTXVideo
 from synclora.backbone.tiny import MINIATURES, tiny_folder
 
 _KINDS: dict[str, type[Backbone]] = {"LTXVideoTransformer3DModel": LTXVideo, "LTX2VideoTransformer3DModel": LTX2}
@@ -20,8 +19,13 @@ _WANTED = [
 """Of the parts' folders only: no pickles, no audio, and not the single-file checkpoints that lie beside them and double the download."""
 
 
-def find_backbone(name: str, revision: str | None = None) -> Backbone:
+def find_backbone(name: str, revision: str | None = None, *, shared: bool = False) -> Backbone:
     """The backbone of that name; a hub's files are fetched to its cache first.
+
+    Args:
+        name: of a hub, a folder or a miniature.
+        revision: of the hub's repository.
+        shared: load transformer and autoencoder so that all processes of this machine hold one copy of their weights in memory.
 
     Raises:
         BackboneError: there is none, it is of no known kind, or it is not in safetensors.
@@ -33,10 +37,10 @@ def find_backbone(name: str, revision: str | None = None) -> Backbone:
         folder, random = tiny_folder(kind), True
     else:
         folder, random = (Path(name), False) if Path(name).is_dir() else (_fetched(name, revision), False)
-    return _opened(name, folder, random)
+    return _opened(name, folder, random, shared)
 
 
-def _opened(name: str, folder: Path, random: bool) -> Backbone:
+def _opened(name: str, folder: Path, random: bool, shared: bool) -> Backbone:
     for part in _PARTS:
         check_part(name, folder, part)
     try:
@@ -45,7 +49,7 @@ def _opened(name: str, folder: Path, random: bool) -> Backbone:
         raise BackboneError(f"backbone {name}: transformer/config.json is no JSON ({error})") from error
     if kind not in _KINDS:
         raise BackboneError(f"backbone {name}: a {kind}; this project knows {', '.join(_KINDS)}")
-    return _KINDS[kind](name, folder.absolute(), random=random)
+    return _KINDS[kind](name, folder.absolute(), random=random, shared=shared)
 
 
 def _fetched(name: str, revision: str | None) -> Path:

@@ -4,29 +4,33 @@ All of the room loads through here, so that a truncated file, a foreign shape or
 """
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import diffusers.utils.logging as diffusers_log
 import torch
-import transformers.utils.logging as transformers_log
-from diffusers import ModelMixin
 from safetensors import SafetensorError, safe_open
-from transformers import AutoTokenizer
 
 from synclora.backbone.base import Backbone, BackboneError, Device
+from synclora.backbone.shared import shared_folder
 
+_LOGS = ("diffusers.utils.logging", "transformers.utils.logging")
+_SHARED = ("transformer", "vae")  # what a process holds as long as it lives
 _WHY_CHARS = 200  # of a loader's first sentence, which can hold every key of a model
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' bars and warnings from the user; their errors still come through. Leaves their settings as they were."""
+    """Keep the libraries' bars and warnings from the user; their errors still come through. Leaves their settings as they were.
+
+    Of those libraries that are imported by then: importing them takes seconds, and not every caller needs both.
+    """
     # Saving a model imports DeepSpeed, which reports on the machine and sets its own log level as it starts: only a filter survives
     deepspeed = logging.getLogger("DeepSpeed")
-    libraries = [(log, log.is_progress_bar_enabled(), log.get_verbosity()) for log in (diffusers_log, transformers_log)]
+    logs = [sys.modules[name] for name in _LOGS if name in sys.modules]
+    libraries = [(log, log.is_progress_bar_enabled(), log.get_verbosity()) for log in logs]
     deepspeed.addFilter(_errors_only)
     for log, _, _ in libraries:
         log.disable_progress_bar()
@@ -83,9 +87,10 @@ def load_part(
     with _in_one_line(f"backbone {backbone.name}: {part} cannot be loaded", "mend the folder or fetch it again"):
         _check_files(folder)
         # transformers says nothing more than that a shape differs, unless it is told to go on; diffusers names it by itself
-        lenient = {} if issubclass(model_class, ModelMixin) else {"ignore_mismatched_sizes": True}
+        lenient = {"ignore_mismatched_sizes": True} if model_class.__module__.startswith("transformers.") else {}
         model, report = model_class.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **lenient
+            shared_folder(folder, dtype) if backbone.shared and part in _SHARED else folder,
+            **{"dtype": dtype, "use_safetensors": True, "output_loading_info": True, **lenient},
         )
         _check_whole(report)
     if prepare is not None:
@@ -100,6 +105,8 @@ def load_tokenizer(backbone: Backbone) -> Any:
     Raises:
         BackboneError: it is missing or broken.
     """
+    from transformers import AutoTokenizer
+
     folder = backbone.folder / "tokenizer"
     if not any(file.name == "tokenizer.json" or file.suffix == ".model" for file in folder.glob("*")):
         # without its words, Gemma's tokenizer would load all the same, and read every caption as unknown

@@ -1,6 +1,6 @@
-"""LTX-2.x: the video stream of Lightricks' audio-video model, the backbone of the released adapter.
+"""LTX-2.x, the backbone of the released adapter: the video stream of Lightricks' audio-video transformer.
 
-Its transformer takes a noise level and a span of time and space per token. Audio is never made here: the audio branch is taken out
+It takes a noise level and a span of time and space per token. Audio is never made here: the audio branch is taken out
 (`ltx2_silence.py`), and the two modalities are told not to see each other. Ours are self-attention, for the mode, and, from LTX-2.3 on, the
 attention to the caption: these models modulate the caption by the noise level, and source tokens must see it as it is at level 0.
 """
@@ -8,81 +8,47 @@ attention to the caption: these models modulate the caption by the noise level, 
 from typing import Any, ClassVar
 
 import torch
-from diffusers import AutoencoderKLLTX2Video, LTX2VideoTransformer3DModel
+from diffusers import LTX2VideoTransformer3DModel
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_ltx2 import LTX2Attention, apply_interleaved_rotary_emb, apply_split_rotary_emb
-from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
 from torch import Tensor
-from transformers import AutoModel
 
-from synclora.backbone.base import Backbone, Caption, Codec, Device, Stream
-from synclora.backbone.load import load_part, load_tokenizer
-from synclora.backbone.ltx2_silence import silence
+from synclora.backbone.base import Caption, Stream
+from synclora.backbone.ltx2_silence import is_silent, silence
 from synclora.incontext.attention import AttentionMode, Span, attend_in_context
 from synclora.incontext.layout import Tokens
 
 TIMESTEPS = 1000  # the time embeddings were trained on σ · 1000
-_DECODE_TIMESTEP = 0.0  # diffusers' pipeline's; only a decoder that takes one sees it
 _ROTARY = {"interleaved": apply_interleaved_rotary_emb, "split": apply_split_rotary_emb}
 
 
-class LTX2(Backbone):
-    """A folder with `transformer`, `vae`, `text_encoder` (Gemma), `tokenizer` and `connectors`."""
-
-    kind = "ltx-2"
-    caption_tokens = 1024  # what diffusers' pipeline pads to
-
-    def codec(self, dtype: torch.dtype, device: Device) -> Codec:
-        """Load the autoencoder."""
-        return Codec(load_part(self, "vae", AutoencoderKLLTX2Video, dtype, device), decode_timestep=_DECODE_TIMESTEP)
-
-    @torch.no_grad()
-    def caption(self, text: str, device: Device = "cpu", dtype: torch.dtype = torch.float32) -> Caption:
-        """Embed one caption: every layer of Gemma, drawn together by the connectors. The video's half of what they give."""
-        layers_ble, mask_bl, padding_side = self._read(text, device, dtype)
-        connectors = load_part(self, "connectors", LTX2TextConnectors, dtype, device)
-        embeds_bld, _, mask_bl = connectors(layers_ble, mask_bl, padding_side=padding_side)
-        return Caption(embeds_bld.cpu(), mask_bl.cpu())
-
-    def stream(self, dtype: torch.dtype, device: Device, mode: AttentionMode) -> "LTX2Stream":
-        """Load the transformer, without its audio branch."""
-        transformer = load_part(self, "transformer", LTX2VideoTransformer3DModel, dtype, device, prepare=silence)
-        return LTX2Stream(transformer, mode)
-
-    def _read(self, text: str, device: Device, dtype: torch.dtype) -> tuple[Tensor, Tensor, str]:
-        """Gemma's hidden states, all layers on the last axis, their mask, and the side that the folder pads on."""
-        tokenizer = load_tokenizer(self)
-        padding_side = str(getattr(tokenizer, "padding_side", "left"))
-        # Whatever the folder says, for which the connectors have an argument: so does diffusers' pipeline
-        tokenizer.padding_side = "left"
-        if tokenizer.pad_token is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        ids = tokenizer(
-            [text.strip()], padding="max_length", max_length=self.caption_tokens, truncation=True, return_tensors="pt"
-        ).to(device)
-        encoder = load_part(self, "text_encoder", AutoModel, dtype, device)
-        layers = encoder(input_ids=ids.input_ids, attention_mask=ids.attention_mask, output_hidden_states=True).hidden_states
-        return torch.stack(layers, dim=-1).flatten(2, 3), ids.attention_mask, padding_side
-
-
 class LTX2Stream(Stream):
-    """`LTX2VideoTransformer3DModel` over in-context tokens. Silences it, if that was not done before.
-
-    Attributes:
-        splits_caption: source and target tokens see the caption at different noise levels.
-    """
+    """`LTX2VideoTransformer3DModel` over in-context tokens. Silences it, if that was not done before."""
 
     lora_targets: ClassVar[str] = r"transformer_blocks\.\d+\.(attn[12]\.to_(q|k|v|out\.0)|ff\.net\.(0\.proj|2))"
 
     def __init__(self, transformer: LTX2VideoTransformer3DModel, mode: AttentionMode) -> None:
         silence(transformer)
         super().__init__(transformer, mode)
-        modulated = bool(transformer.prompt_modulation and transformer.config.use_prompt_adaln_single)
-        self.splits_caption = modulated and mode == "causal-source"
-        for block in transformer.transformer_blocks:
-            block.attn1.set_processor(SelfAttention(self.span))
-            if self.splits_caption:
-                block.attn2.set_processor(CaptionAttention(self.span))
+        self._modulated = bool(transformer.prompt_modulation and transformer.config.use_prompt_adaln_single)
+        self._blocks = list(transformer.transformer_blocks)
+        self._stock = [block.attn2.processor for block in self._blocks]
+        for layer, block in enumerate(self._blocks):
+            block.attn1.set_processor(SelfAttention(self.span, layer))
+        self._turned()
+
+    @property
+    def splits_caption(self) -> bool:
+        """Source and target tokens see the caption at different noise levels."""
+        return self._modulated and self.mode == "causal-source"
+
+    def _turned(self) -> None:
+        for block, stock in zip(self._blocks, self._stock, strict=True):
+            block.attn2.set_processor(CaptionAttention(self.span) if self.splits_caption else stock)
+
+    def idle(self, layer: str) -> bool:
+        """The audio branch's layers, which are not there."""
+        return is_silent(layer)
 
     def inputs(self, tokens: Tokens, caption: Caption) -> dict[str, Any]:
         """Arguments of `LTX2VideoTransformer3DModel.forward`."""
@@ -117,8 +83,8 @@ class _Attention:
     _attention_backend = None
     _parallel_config = None
 
-    def __init__(self, span: Span) -> None:
-        self.span = span
+    def __init__(self, span: Span, layer: int = 0) -> None:
+        self.span, self.layer = span, layer
 
     def _attend(self, q_bshe: Tensor, k_bshe: Tensor, v_bshe: Tensor, mask_bhsl: Tensor | None = None) -> Tensor:
         mixed: Tensor = dispatch_attention_fn(q_bshe, k_bshe, v_bshe, attn_mask=mask_bhsl, backend=self._attention_backend)
@@ -144,7 +110,7 @@ class SelfAttention(_Attention):
         query = rotate(attn.norm_q(attn.to_q(hidden_states)), query_rotary_emb)
         key = rotate(attn.norm_k(attn.to_k(hidden_states)), query_rotary_emb)
         q, k, v = (x.unflatten(2, (attn.heads, -1)) for x in (query, key, attn.to_v(hidden_states)))
-        return _gated(attn, attend_in_context(q, k, v, self.span, self._attend), hidden_states)
+        return _gated(attn, attend_in_context(q, k, v, self.span, self._attend, self.layer), hidden_states)
 
 
 class CaptionAttention(_Attention):

@@ -45,6 +45,11 @@ def silence(transformer: LTX2VideoTransformer3DModel) -> None:
         setattr(transformer, name, _NoRotation())
 
 
+def is_silent(layer: str) -> bool:
+    """Whether a layer, by its name in the whole transformer, belongs to what is taken out."""
+    return not {*_IN_BLOCK, *_AROUND, *_LEVELS, *_ROTATIONS}.isdisjoint(layer.split("."))
+
+
 def _flatten_tables(module: nn.Module) -> None:
     """Leave one channel of the audio's modulation tables: `forward` adds them to what the levels' stand-ins give."""
     for name in _TABLES:

@@ -4,7 +4,6 @@ Built once per machine from configuration and a fixed seed, kept under the user'
 """
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from synclora.backbone.load import quiet
+from synclora.backbone.shared import cache_folder
 
 _SEED = 0
 _VERSION = 1
@@ -34,10 +33,13 @@ def tiny_folder(kind: str) -> Path:
         KeyError: there is no such miniature.
     """
     build = MINIATURES[kind]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synclora" / "tiny"
+    cache = cache_folder() / "tiny"
     folder = cache / f"{kind}-v{_VERSION}"
     if folder.exists():
         return folder
+    import diffusers  # noqa: F401  for `quiet`, which keeps imported libraries quiet only
+    import transformers  # noqa: F401
+
     cache.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=cache))
     try:
@@ -56,6 +58,7 @@ def tiny_folder(kind: str) -> Path:
 
 def small_tokenizer() -> Any:
     """A tokenizer trained on a few sentences, with T5's special tokens."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
@@ -138,6 +141,7 @@ def _ltx_2(folder: Path) -> None:
 
 def _gemma() -> tuple[Any, Any]:
     """Gemma 3 and its tokenizer; it can see pictures, which nothing here shows it."""
+    from tokenizers import Tokenizer, models, normalizers
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration, GemmaTokenizer
 
     pieces = Tokenizer(models.BPE(unk_token="<unk>"))
@@ -181,7 +185,9 @@ def _scheduler() -> Any:
     return FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, shift_terminal=0.1, base_shift=0.95, max_shift=2.05)
 
 
-def _train(tokenizer: Tokenizer, special: list[str]) -> None:
+def _train(tokenizer: Any, special: list[str]) -> None:
+    from tokenizers import trainers
+
     tokenizer.train_from_iterator(_SENTENCES, trainers.BpeTrainer(vocab_size=256, special_tokens=special, show_progress=False))
 
 

@@ -2,7 +2,7 @@
 
     tokens = lay_out(source_bnc, noised_bnc, sigma_b, clean_bn, grid)       # layout.py: what one transformer call sees
     loss_b = flow_loss(velocity_bnc, clean_bnc, noise_bnc, clean_bn)        # flow.py: what training asks of it
-    edited_bnc = sample(velocity, source_bnc, first_bnc, grid, settings)    # sampler.py: what editing makes of it
+    edited_bnc = sample(model, source_bnc, given, grid, settings)           # sampler.py: what editing makes of it
 
 Letters of the layout suffixes, used in the whole room and in `synclora.backbone`:
 

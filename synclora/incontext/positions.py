@@ -65,12 +65,19 @@ class Grid:
 
     def bounds_anz(self, device: torch.device | str | None = None) -> Tensor:
         """Start and end of every cell: (3, n, 2) float32, time in seconds, row and column in pixels."""
+        edges = torch.arange(self.frames + 1, dtype=torch.float32, device=device)
+        seconds = (edges * self.stride_t + 1 - self.stride_t).clamp(min=0) / self.fps
+        return self._boxes_anz(seconds)
 
-        def axis(cells: int) -> Tensor:
-            return torch.arange(cells + 1, dtype=torch.float32, device=device)
+    def picture_bounds_anz(self, frame: int, device: torch.device | str | None = None) -> Tensor:
+        """The same for one picture in the place of a video frame, as latent frame 0 is in the place of the first: (3, frame tokens, 2)."""
+        return self._boxes_anz(torch.tensor([frame, frame + 1], dtype=torch.float32, device=device) / self.fps)
 
-        seconds = (axis(self.frames) * self.stride_t + 1 - self.stride_t).clamp(min=0) / self.fps
-        rows, columns = axis(self.height) * self.stride_s, axis(self.width) * self.stride_s
+    def _boxes_anz(self, seconds: Tensor) -> Tensor:
+        rows, columns = (
+            torch.arange(cells + 1, dtype=torch.float32, device=seconds.device) * self.stride_s
+            for cells in (self.height, self.width)
+        )
         edges = [
             torch.stack(torch.meshgrid(seconds[i], rows[j], columns[k], indexing="ij")).flatten(1)
             for i, j, k in ((slice(None, -1),) * 3, (slice(1, None),) * 3)

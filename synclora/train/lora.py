@@ -3,22 +3,24 @@
     add_lora(stream, LoraSettings(rank=32), seed=0)     # the only weights that train
     state = lora_state(stream.transformer)              # by names such as transformer_blocks.0.attn1.to_q.lora_A.weight
     load_lora(stream.transformer, state)                # all of them or none
+    stream.use(ready_lora(stream, state))               # to edit with, on a bare stream; any number of them can wait
 
 Names are relative to the transformer, without the name that peft gives the adapter; `adapter.py` makes files of them.
 """
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
-from peft import LoraConfig
 from pydantic import Field
 from torch import Tensor, nn
 
+from synclora.backbone.adapters import LoadedAdapter
 from synclora.backbone.base import Stream
 from synclora.errors import SyncLoraError
+from synclora.incontext.attention import AttentionMode
 from synclora.settings import Settings
 from synclora.train.batches import seed_of
 
@@ -79,8 +81,42 @@ def add_lora(stream: Stream, settings: LoraSettings, seed: int) -> None:
                 parameter.zero_()
 
 
+def ready_lora(
+    stream: Stream,
+    state: Mapping[str, Tensor],
+    alpha: float | None = None,
+    mode: AttentionMode = "shared",
+    dtype: torch.dtype | None = None,
+) -> LoadedAdapter:
+    """A trained adapter made ready for `stream.use`; the stream stays as it is.
+
+    Layers of the audio branch, which adapters made elsewhere can have, are left out: no video depends on them.
+
+    Args:
+        stream: without an adapter of `add_lora` or `attach_lora`.
+        state: the weights, as `load_adapter` gives them.
+        alpha: what they were trained with; None for a scale of 1.
+        mode: the attention they were trained with; shared, the paper's, where nobody says.
+        dtype: of its weights and sums; None for the transformer's, as diffusers does. Training has float32.
+
+    Raises:
+        AdapterError: the weights are of another model.
+    """
+    rank, linear = rank_of(state), _linear(stream.transformer)
+    names = [name for name in layers_of(state) if not stream.idle(name)]
+    _check_layers(names, linear)
+    layers = {}
+    for name in names:
+        layer, (a, b) = linear[name], (state[f"{name}.lora_{half}.weight"] for half in "AB")
+        _check_size(f"{name}.lora_A.weight", a.shape, (rank, layer.in_features))
+        _check_size(f"{name}.lora_B.weight", b.shape, (layer.out_features, rank))
+        like = (layer.weight.device, dtype or layer.weight.dtype)
+        layers[name] = (a.to(*like), b.to(*like))
+    return LoadedAdapter(layers, (alpha or rank) / rank, mode)
+
+
 def attach_lora(stream: Stream, state: Mapping[str, Tensor], alpha: float | None = None) -> None:
-    """Put a trained adapter on the stream's transformer, on just the layers that it has, to use it: none of its weights train.
+    """Put a trained adapter on the stream's transformer for good, on just the layers that it has, to use it: none of its weights train.
 
     Args:
         stream: a bare one: no adapter, no wrapper.
@@ -91,11 +127,7 @@ def attach_lora(stream: Stream, state: Mapping[str, Tensor], alpha: float | None
         AdapterError: the weights are of another model, or there is an adapter already.
     """
     rank, layers = rank_of(state), layers_of(state)
-    linear = _linear(stream.transformer)
-    if strange := [name for name in layers if name not in linear]:
-        raise AdapterError(
-            f"adapter: {strange[0]}{_others(strange)}: the backbone has no such layer; give the one it was trained on"
-        )
+    _check_layers(layers, _linear(stream.transformer))
     _inject(stream.transformer, "|".join(map(re.escape, layers)), rank, alpha, dropout=0.0)
     load_lora(stream.transformer, state)
     for parameter in named_lora_parameters(stream.transformer).values():
@@ -133,9 +165,7 @@ def load_lora(transformer: nn.Module, state: Mapping[str, Tensor]) -> None:
             f"adapter: {strange[0]}{_others(strange)}, {found}, is not among the adapted layers; same model and targets?"
         )
     for name, parameter in parameters.items():
-        if state[name].shape != parameter.shape:
-            sizes = f"{_size(state[name].shape)}, expected {_size(parameter.shape)}"
-            raise AdapterError(f"adapter: {name} is {sizes}; give one of this backbone and rank")
+        _check_size(name, state[name].shape, parameter.shape)
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(state[name])
@@ -177,6 +207,20 @@ def rank_of(state: Mapping[str, Tensor]) -> int:
     return next(iter(ranks))
 
 
+def _check_layers(names: list[str], linear: Mapping[str, nn.Linear]) -> None:
+    if strange := [name for name in names if name not in linear]:
+        raise AdapterError(
+            f"adapter: {strange[0]}{_others(strange)}: the backbone has no such layer; give the one it was trained on"
+        )
+    if not names:
+        raise AdapterError("adapter: none of its layers has to do with the video; give another one")
+
+
+def _check_size(name: str, found: Sequence[int], expected: Sequence[int]) -> None:
+    if tuple(found) != tuple(expected):
+        raise AdapterError(f"adapter: {name} is {_size(found)}, expected {_size(expected)}; give one of this backbone and rank")
+
+
 def _check_fits(transformer: nn.Module, pattern: str, rank: int) -> None:
     layers = {name: layer for name, layer in _linear(transformer).items() if re.fullmatch(pattern, name)}
     if not layers:
@@ -190,6 +234,8 @@ def _check_fits(transformer: nn.Module, pattern: str, rank: int) -> None:
 
 
 def _inject(transformer: nn.Module, pattern: str, rank: int, alpha: float | None, dropout: float) -> None:
+    from peft import LoraConfig  # half a second that only training needs
+
     config = LoraConfig(r=rank, lora_alpha=alpha or rank, lora_dropout=dropout, target_modules=pattern, bias="none")
     with torch.random.fork_rng(devices=[]):  # peft draws weights on the CPU, which are then set anew
         transformer.add_adapter(config, _ADAPTER)  # type: ignore[operator]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from synclora.backbone.base import Backbone, Codec, Stream
 from synclora.incontext.layout import to_latents
-from synclora.incontext.sampler import sample
+from synclora.incontext.sampler import Given, Model, sample
 from synclora.media.decode import Decoder
 from synclora.motion.settings import VerdictSettings
 from synclora.train.clips import Bucket, crop_of, read_clip
@@ -89,9 +89,9 @@ class Preview:
         batch: Batch = self._clips.batch([number])
         first_bnc = batch.edited_bnc[:, : batch.grid.frame_tokens]
         edited_bnc = sample(
-            lambda tokens: stream.velocity(tokens, batch.caption, call),
+            Model(lambda tokens: stream.velocity(tokens, batch.caption, call)),
             batch.source_bnc,
-            first_bnc,
+            Given.start(first_bnc, batch.grid),
             batch.grid,
             self._recipe.validation.sampler,
         )

@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from synclora.errors import Reason
 from synclora.incontext.sampler import SamplerSettings
@@ -49,6 +49,13 @@ class ValidationSettings(Settings):
     pairs: int = Field(default=1, ge=0)
     """Pairs held out of training for it. Each costs one sampling and two seconds of measuring per validation."""
     sampler: SamplerSettings = SamplerSettings()
+
+    @field_validator("sampler")
+    @classmethod
+    def _can_be_shown(cls, sampler: SamplerSettings) -> SamplerSettings:
+        if sampler.guidance.text != 1:
+            raise ValueError(f"guidance.text {sampler.guidance.text} needs the empty caption, which is not kept; leave it at 1")
+        return sampler
 
 
 @dataclass(frozen=True)

@@ -145,3 +145,12 @@ def test_captions_of_samples_stack(backbone):
     both = Caption.stack([one, two])
     assert torch.equal(both.embeds_bld[1:], two.embeds_bld)
     assert torch.equal(both.mask_bl[:1], one.mask_bl)
+
+
+def test_a_reader_embeds_any_number_of_captions(backbone):
+    read = backbone.reader()
+    for text in (CAPTION, ""):
+        held, once = read(text), backbone.caption(text)
+        assert torch.equal(held.embeds_bld, once.embeds_bld)
+        assert torch.equal(held.mask_bl, once.mask_bl)
+    assert not torch.equal(read("").embeds_bld, read(CAPTION).embeds_bld)

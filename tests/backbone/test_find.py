@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import huggingface_hub.constants as hub
@@ -10,8 +12,7 @@ import torch
 
 from synclora.backbone.base import Backbone, BackboneError
 from synclora.backbone.find import find_backbone
-from synclora.backbone.ltx2 import LTX2
-from synclora.backbone.ltx_video import LTXVideo
+from synclora.backbone.kinds import LTX2, LTXVideo
 
 
 def _line(name: str) -> str:
@@ -102,3 +103,17 @@ def test_a_hub_id_comes_from_the_hub_s_cache(ltx2, offline_hub):
 
 def test_a_hub_id_that_cannot_be_fetched(offline_hub):
     assert "no such folder, and the hub does not give it (" in _line("someone/ltx")
+
+
+def test_a_backbone_is_found_without_the_libraries_of_its_parts():
+    """Every process of a cluster does this; diffusers, transformers and peft are four seconds of a processor."""
+    code = """
+import sys
+from synclora.backbone.find import find_backbone
+import synclora.train.lora
+for name in ("tiny:ltx-video", "tiny:ltx-2"):
+    find_backbone(name, shared=True)
+print([name for name in ("diffusers", "transformers", "peft", "tokenizers", "torch._dynamo") if name in sys.modules])
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    assert said.stdout == "[]\n"

@@ -1,5 +1,6 @@
 """LTX-2: our stream against diffusers' own in-context pipeline and transformer."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from diffusers import LTX2InContextPipeline, LTX2VideoTransformer3DModel
 from diffusers.models.transformers.transformer_ltx2 import LTX2PerturbedAttnProcessor
-from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
+from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2ConditionPipeline, LTX2VideoCondition
 from diffusers.pipelines.ltx2.pipeline_ltx2_ic_lora import LTX2ReferenceCondition
 from PIL import Image
 from torch import Tensor
@@ -96,6 +97,16 @@ def test_the_in_context_pipeline_and_shared_mode_give_the_same_velocity(ltx2, pi
         with torch.no_grad():
             ours_bsc = stream.velocity(tokens, caption)
         torch.testing.assert_close(ours_bsc, _source_first(velocity_bsc, 1), rtol=0, atol=ROUNDING)
+
+
+def test_a_key_frame_lies_where_the_pipeline_puts_it():
+    sizes = {"transformer_spatial_patch_size": 1, "transformer_temporal_patch_size": 1}
+    ratios = {"vae_spatial_compression_ratio": 32, "vae_temporal_compression_ratio": 8}
+    place = {"keyframe_latent_num_frames": 1, "keyframe_latent_height": CLIP.height, "keyframe_latent_width": CLIP.width}
+    expected = LTX2ConditionPipeline._prepare_keyframe_coords(
+        SimpleNamespace(**sizes, **ratios), **place, pixel_frame_idx=11, num_pixel_frames=1, fps=CLIP.fps, device="cpu"
+    )
+    assert torch.equal(CLIP.picture_bounds_anz(11)[None], expected)
 
 
 def test_source_tokens_are_the_pipeline_s(ltx2, pictures, pipeline_calls):

@@ -32,6 +32,14 @@ def test_positions_are_the_sampler_s(ltx_video, tokens_of, fps):
     torch.testing.assert_close(grid.bounds_anz()[None, ..., 0], expected, rtol=2e-7, atol=0)
 
 
+def test_a_key_frame_lies_where_the_sampler_puts_it():
+    grid = Grid.of_video(frames=17, height=128, width=96, fps=14.7)
+    ids = LTXConditionPipeline._prepare_video_ids(1, 1, grid.height, grid.width)
+    expected = LTXConditionPipeline._scale_video_ids(ids, scale_factor=32, scale_factor_t=8, frame_index=11).float()
+    expected[:, 0] = expected[:, 0] * (1.0 / 14.7)
+    torch.testing.assert_close(grid.picture_bounds_anz(11)[None, ..., 0], expected, rtol=2e-7, atol=0)
+
+
 def test_source_and_target_lie_on_the_same_positions(ltx_video, tokens_of):
     stream, tokens = ltx_video.stream(torch.float32, "cpu", "shared"), tokens_of()
     starts_bas = stream.inputs(tokens, ltx_video.caption("3d1t"))["video_coords"]

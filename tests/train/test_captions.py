@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from synclora.backbone.ltx_video import LTXVideo
+from synclora.backbone.kinds import LTXVideo
 from synclora.train.captions import CaptionStore
 from tests.train.adapters import KINDS, tiny
 

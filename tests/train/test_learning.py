@@ -9,7 +9,7 @@ import torch
 
 from synclora.backbone.find import find_backbone
 from synclora.incontext.flow import SigmaSettings
-from synclora.incontext.sampler import SamplerSettings, sample
+from synclora.incontext.sampler import Given, SamplerSettings, sample
 from synclora.train.adapter import load_adapter
 from synclora.train.captions import CaptionStore
 from synclora.train.closing import write_adapter
@@ -75,9 +75,9 @@ def test_one_pair_is_learnt(mode, portraits, tmp_path):
         with torch.no_grad():
             loss = float(step_loss(stream, batch, draws).mean())
             edit = sample(
-                lambda tokens: stream.velocity(tokens, one.caption),
+                stream.sampling(one.caption),
                 one.source_bnc,
-                one.edited_bnc[:, :first],
+                Given.start(one.edited_bnc[:, :first], one.grid),
                 one.grid,
                 SamplerSettings(steps=20, seed=5),
             )

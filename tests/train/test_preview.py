@@ -8,7 +8,7 @@ import torch
 
 from synclora.backbone.find import find_backbone
 from synclora.incontext.layout import to_latents
-from synclora.incontext.sampler import sample
+from synclora.incontext.sampler import Given, sample
 from synclora.media.decode import Decoder
 from synclora.report.validations import read_validations, step_folder
 from synclora.train import preview
@@ -80,9 +80,8 @@ def test_it_is_the_samplers_edit_decoded(prepared, clips, stream, kept, tmp_path
     for number, clip in enumerate(kept):
         batch = clips("b", "d").batch([number])
         with torch.no_grad():
-            tokens = sample(
-                lambda t, b=batch: stream.velocity(t, b.caption), batch.source_bnc, batch.edited_bnc[:, :4], batch.grid, settings
-            )
+            given = Given.start(batch.edited_bnc[:, :4], batch.grid)
+            tokens = sample(stream.sampling(batch.caption), batch.source_bnc, given, batch.grid, settings)
         video = codec.decode(to_latents(tokens, batch.grid))[0].permute(1, 2, 3, 0).numpy()
         expected = np.clip(np.round((video.astype(np.float64) + 1) * 127.5), 0, 255)
         assert clip.edit_tyxc.shape == (17, 64, 64, 3)

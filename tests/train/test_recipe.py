@@ -96,6 +96,12 @@ def test_bad_buckets():
         assert refused({"encode": {"buckets": buckets}}).startswith("recipe test: encode.buckets")
 
 
+def test_previews_cannot_be_guided_by_text():
+    said = refused({"validation": {"sampler": {"guidance": {"text": 3.0}}}})
+    assert said.startswith("recipe test: validation.sampler = ")
+    assert said.endswith("guidance.text 3.0 needs the empty caption, which is not kept; leave it at 1")
+
+
 def test_two_bad_values_are_both_named():
     said = refused({"steps": 0, "lora": {"rank": 0}})
     assert "steps = 0" in said
@@ -168,6 +174,8 @@ OTHER = {
     "lora.targets": "attention",
     "lora.seed": 3,
     "optimizer.schedule": "constant",
+    "validation.sampler.schedule": "distilled",
+    "validation.sampler.guidance.text": 1.0,  # the only value: previews have no empty caption
     "optimizer.betas": (0.8, 0.9),
     "parallel.strategy": "zero3",
     "parallel.offload": "optimizer",
