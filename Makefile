@@ -14,6 +14,7 @@ demo: $(READY)
 	@echo "open out/demo/report.html and out/demo-train/report.html"
 
 test: $(READY)
+	sh cluster/system-packages.sh tests
 	$(RUN)/python -m pytest -m "not benchmark"
 
 quick: $(READY)
