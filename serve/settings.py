@@ -33,6 +33,16 @@ class ServiceSettings(Settings):
     media: MediaLimits = MediaLimits(max_bytes=512 * 1024**2, max_seconds=60.0)
     """What a source may be: half a gigabyte is a minute of a phone's best."""
     max_picture_bytes: int = Field(default=32 * 1024**2, gt=0)
+    upload_s: float = Field(default=900.0, gt=0)
+    """From the first byte of an upload to the last: half a gigabyte at 5 Mbit/s."""
+    upload_idle_s: float = Field(default=30.0, gt=0)
+    """An upload that is silent for so long is ended."""
+    probes: int = Field(default=2, ge=1)
+    """Uploads that one door opens at the same time, each in a confined child of up to `media.memory_mb`."""
+    keep_alive_s: float = Field(default=15.0, gt=0)
+    """Silence on an event stream, before a comment is sent; proxies close at 30 to 60."""
+    poll_s: float = Field(default=0.2, gt=0)
+    """How often a door looks into the table for all who watch."""
     max_queued: int = Field(default=1000, ge=1)
     """Jobs that wait; beyond them 429."""
     deadline_s: float = Field(default=3600.0, gt=0)
@@ -49,6 +59,29 @@ class ServiceSettings(Settings):
     max_replicas: int = Field(default=2, ge=1)
     editor_gpus: float = Field(default=0.0, ge=0)
     editor_cpus: float = Field(default=1.0, gt=0)
+    captions_gpus: float = Field(default=0.0, ge=0)
+    """Of the text encoder; without one it runs on the CPU: seconds for a caption, which is then kept for good."""
     adapters_per_replica: int = Field(default=4, ge=1)
     idle_s: float = Field(default=60.0, ge=0)
     """An editor without work goes after so long."""
+    drain_s: float = Field(default=300.0, ge=0)
+    """An editor that has to go, in an update or a scale-down, may work on its job for so long, then gives it back."""
+    stuck_s: float = Field(default=900.0, gt=0)
+    """An edit that reports nothing for so long is taken for stuck and its editor started anew: decoding a minute on a CPU takes less."""
+    door_replicas: int = Field(default=1, ge=1)
+    """Processes that answer HTTP."""
+
+    @property
+    def database_url(self) -> str:
+        """`database`, or the SQLite file in `data`."""
+        return self.database or f"sqlite:///{self.data.absolute() / 'jobs.sqlite'}"
+
+    @property
+    def files_root(self) -> str:
+        """`files`, or the folder in `data`."""
+        return self.files or str(self.data.absolute() / "files")
+
+    @property
+    def adapters_folder(self) -> Path:
+        """`adapters`, or the folder in `data`."""
+        return self.adapters or self.data.absolute() / "adapters"
