@@ -158,7 +158,7 @@ class Intake:
             )
         except TableError:  # nobody knows whether the row is there: housekeeping removes files that have none
             raise
-        except BaseException as error:
+        except Exception as error:
             with contextlib.suppress(OSError):
                 door.files.delete_job(name)
             if isinstance(error, OSError):

@@ -97,7 +97,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(TableError)
     async def away(_: Request, error: TableError) -> JSONResponse:
         log.error("%s", error)
-        return answer(Reason.TIMED_OUT, "the job table cannot be reached; try again", 503, {"retry-after": "5"})
+        return answer(Reason.UNAVAILABLE, "the job table cannot be reached; try again", 503, {"retry-after": "5"})
 
     @app.exception_handler(OSError)
     async def broken(request: Request, error: OSError) -> JSONResponse:

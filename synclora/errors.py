@@ -63,6 +63,7 @@ class Reason(StrEnum):
     DEADLINE = "deadline"
     NO_SPACE = "no_space"
     OUT_OF_MEMORY = "out_of_memory"
+    UNAVAILABLE = "unavailable"
 
 
 class SyncLoraError(Exception):

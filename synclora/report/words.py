@@ -51,6 +51,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.QUEUE_FULL: "As many edits are waiting as the service takes.",
     Reason.DEADLINE: "The edit did not finish in the time that an edit has.",
     Reason.NO_SPACE: "The disk of the service is full.",
+    Reason.UNAVAILABLE: "The service cannot reach its job table just now; asking again helps.",
     Reason.OUT_OF_MEMORY: "The edit does not fit the memory of the machine or its card.",
 }
 """One plain sentence per reason."""
