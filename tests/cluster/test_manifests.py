@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
 KUBERAY = CLUSTER / "kuberay"
 CLOUDS = ("aws.yaml", "gcp.yaml")
+SERVE_PORT = 8000
+"""Serve's own default, and what KubeRay's service leads to."""
 JOBS = ("curate", "train")
 GiB = 2**30
 SCHEDULABLE = 0.7
@@ -43,6 +45,7 @@ def clusters() -> dict[str, dict[str, Any]]:
         "raycluster": load(KUBERAY / "raycluster.yaml")["spec"],
         "rayjob": load(KUBERAY / "rayjob-curate.yaml")["spec"]["rayClusterSpec"],
         "trainjob": load(KUBERAY / "rayjob-train.yaml")["spec"]["rayClusterSpec"],
+        "rayservice": load(KUBERAY / "rayservice.yaml")["spec"]["rayClusterConfig"],
     }
 
 
@@ -103,6 +106,7 @@ def recipe() -> TrainRecipe:
         ("raycluster.yaml", "ray.io/v1", "RayCluster"),
         ("rayjob-curate.yaml", "ray.io/v1", "RayJob"),
         ("rayjob-train.yaml", "ray.io/v1", "RayJob"),
+        ("rayservice.yaml", "ray.io/v1", "RayService"),
         ("storage.yaml", "v1", "PersistentVolumeClaim"),
         ("token-secret.yaml", "v1", "Secret"),
     ],
@@ -118,10 +122,11 @@ def test_no_manifest_is_left_unread() -> None:
         "raycluster.yaml",
         "rayjob-curate.yaml",
         "rayjob-train.yaml",
+        "rayservice.yaml",
         "storage.yaml",
         "token-secret.yaml",
     }
-    assert {path.name for path in CLUSTER.glob("*.yaml")} == set(CLOUDS)
+    assert {path.name for path in CLUSTER.glob("*.yaml")} == {*CLOUDS, "serve-vms.yaml"}
 
 
 def commands() -> dict[str, list[str]]:
@@ -231,7 +236,10 @@ def test_ray_is_the_same_everywhere() -> None:
 def test_dockerfile_copies_what_exists_and_ends_unprivileged() -> None:
     text = (KUBERAY / "Dockerfile").read_text()
     copied = [word for line in re.findall(r"^COPY --chown=\S+ (.+) \S+$", text, re.M) for word in line.split()]
-    assert {"pyproject.toml", "synclora", "jobs"} <= set(copied)
+    assert {"pyproject.toml", "synclora", "serve", "jobs"} <= set(copied)
+    assert text.index("COPY --chown=ray:users serve ") < text.index(
+        "RUN pip install"
+    )  # Serve imports it from where it is installed
     assert [name for name in copied if not (ROOT / name).exists()] == []
     assert re.findall(r"^USER (\S+)$", text, re.M)[-1] == "ray"
     let_through = {line[1:] for line in (KUBERAY / "Dockerfile.dockerignore").read_text().split() if line.startswith("!")}
@@ -298,8 +306,7 @@ def test_shared_memory_holds_the_object_store(pod: dict[str, Any]) -> None:
 
 
 def test_training_job_and_standing_cluster_have_the_same_gpu_pods() -> None:
-    one, other = gpu_pods().values()
-    assert one == other
+    assert gpu_pods()["trainjob gpu"] == gpu_pods()["raycluster gpu"]
 
 
 @every_cluster
@@ -322,7 +329,8 @@ PORTS = {"gcs-server": 6379, "dashboard": 8265, "client": 10001}
 def test_kubernetes_ports(spec: dict[str, Any]) -> None:
     head = spec["headGroupSpec"]
     ports = container(head["template"]["spec"])["ports"]
-    assert {port["name"]: port["containerPort"] for port in ports} == PORTS
+    serving = {"serve": SERVE_PORT} if spec == clusters()["rayservice"] else {}
+    assert {port["name"]: port["containerPort"] for port in ports} == PORTS | serving
     assert head["serviceType"] == "ClusterIP"
     assert "enableIngress" not in head
     for group in spec["workerGroupSpecs"]:
@@ -331,7 +339,7 @@ def test_kubernetes_ports(spec: dict[str, Any]) -> None:
 
 def test_page_and_local_cluster_use_the_same_ports() -> None:
     page = (CLUSTER / "README.md").read_text()
-    assert set(re.findall(r"(?:localhost|127\.0\.0\.1):(\d+)", page)) == {str(PORTS["dashboard"])}
+    assert set(re.findall(r"(?:localhost|127\.0\.0\.1):(\d+)", page)) == {str(PORTS["dashboard"]), str(SERVE_PORT)}
     defaults = re.findall(r"SYNCLORA_(GCS|DASHBOARD|CLIENT)_PORT:-(\d+)", (CLUSTER / "local.sh").read_text())
     assert {name: int(port) for name, port in defaults} == dict(zip(("GCS", "DASHBOARD", "CLIENT"), PORTS.values(), strict=True))
 

@@ -20,6 +20,15 @@ OURS = {
     "; going on from step ": "jobs/training.py",
     "is not what was written": "synclora/train/checkpoint.py",
     "; what was finished stays, run again to go on": "jobs/session.py",
+    " for anybody; give keys=FILE": "serve/app.py",
+    "no such file; make one with python -m serve.keys add NAME": "serve/app.py",
+    "and the service has no keys": "serve/door.py",
+    "this came through a proxy (": "serve/door.py",
+    "; is the database running?": "serve/database.py",
+    "not SQLite or PostgreSQL; give sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME": "serve/database.py",
+    " may; try again later": "serve/admission.py",
+    "the service's disk is full; nothing was stored, try again later": "serve/problems.py",
+    "the edit has not moved for ": "serve/replica.py",
 }
 
 
