@@ -34,3 +34,7 @@ OnProgress = Callable[[Progress], None]
 
 class Stopped(Exception):
     """No error: raised by an `OnProgress` to end an edit that nobody wants any more."""
+
+
+def ignore(progress: Progress) -> None:
+    """The `OnProgress` of who does not want to know."""

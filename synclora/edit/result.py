@@ -49,9 +49,10 @@ class Seam(Settings):
     frame: int
     """First frame of the later window alone."""
     picture: float
-    """Frame difference across the seam over the source's own there, each in units of its clip's median. 1: nothing to see."""
-    cues: float | None
-    """Largest jump of a cue curve across the seam over the largest that the source makes anywhere; None if no cue has evidence."""
+    """Largest frame difference across the seam (from the overlap's first frame to this one) over the source's own there, each in units of its
+    clip's median. 1: nothing to see."""
+    cues: float | None = None
+    """Largest step of a cue's smoothed curve across the seam over the largest that the source makes anywhere; None if no cue has evidence."""
 
 
 class Fit(Settings):
@@ -64,8 +65,10 @@ class Fit(Settings):
     shift_x_px: float = 0.0
     shift_y_px: float = 0.0
     misalignment_before: float | None = None
-    """Distance of the faces, in face widths."""
+    """Distance of the faces, in face widths; None when one of the two shows no face: then the size alone was fitted."""
     misalignment_after: float | None = None
+    filled: float = 0.0
+    """Share of the picture that the edited one did not cover, filled with the source's own."""
 
 
 class Attempt(Settings):
@@ -102,5 +105,7 @@ class EditResult(Settings):
     fit: Fit
     seams: tuple[Seam, ...] = ()
     attempts: tuple[Attempt, ...] = Field(default=(), max_length=8)
+    working_size: str = ""
+    """WIDTHxHEIGHT that the model worked at."""
     took_seconds: dict[str, float] = Field(default_factory=dict)
     """By stage."""

@@ -94,8 +94,11 @@ def send_frames(replies: int, request: dict[str, Any], limits: "MediaLimits") ->
 
 
 def send_sound(replies: int, request: dict[str, Any], limits: "MediaLimits") -> None:
-    """The sound track alone, as an MP4."""
-    wire.send(replies, wire.BLOB, [sound.extract(request["path"], limits, request["start"], limits.max_seconds)])
+    """The sound track alone, as an MP4, after the time of its first sample."""
+    path, start = request["path"], request["start"]
+    found = sound.whole(path, limits) if start is None else sound.extract(path, limits, start, limits.max_seconds)
+    wire.send_json(replies, wire.INFO, {"start": str(found.start)})
+    wire.send(replies, wire.BLOB, [found.mp4])
 
 
 if __name__ == "__main__":

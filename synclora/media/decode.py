@@ -11,6 +11,7 @@ One decoder serves one video at a time: asking for the next ends the one before.
 
 import json
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ from synclora.errors import MediaError, Reason
 from synclora.media.probe import VideoInfo
 from synclora.media.process import Child
 from synclora.media.settings import MediaLimits
+from synclora.media.track import Sound
 from synclora.media.view import Half, View
 
 Picture = npt.NDArray[np.uint8]
@@ -65,16 +67,21 @@ class Decoder:
         child.header()
         return VideoInfo.from_json(facts["info"])
 
-    def sound(self, path: str | Path, start: float = 0.0) -> bytes:
-        """The sound from `start` seconds on, as an MP4 that holds nothing else; b"" for a silent video.
+    def sound(self, path: str | Path, start: float | None = None) -> Sound:
+        """The first sound track; nothing for a silent video.
+
+        Args:
+            path: the video.
+            start: None for the whole track, sample for sample. Else from so many seconds on, cut to the packets of the file.
 
         Raises:
-            MediaError: the file cannot be opened or its sound is damaged.
+            MediaError: the file cannot be opened, its sound is damaged or lasts longer than any video may.
         """
         child = self._ask({"ask": "sound", "path": str(path), "start": start})
-        sound = bytes(child.payload(child.header()[1]))
+        facts = json.loads(child.payload(child.header()[1]))
+        mp4 = bytes(child.payload(child.header()[1]))
         child.header()
-        return sound
+        return Sound(mp4, Fraction(facts["start"]))
 
     def close(self) -> None:
         """End the child; the next video would start another."""

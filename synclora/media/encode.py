@@ -6,8 +6,8 @@ write_video("edited.mp4", pictures, info.fps, audio_from="source.mp4")
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
-from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from synclora.media import editlist
 from synclora.media.decode import Decoder, Picture
+from synclora.media.track import Sound
+from synclora.media.underlay import Underlay, sample_rate
 
 BT709 = 1  # H.273: primaries, transfer and matrix of HD video; untagged files are shown with differing colours
 
@@ -31,6 +34,9 @@ def write_video(
     audio_from: str | Path | None = None,
     audio_start: float = 0.0,
     decoder: Decoder | None = None,
+    sound: Sound | None = None,
+    rotation: int = 0,
+    pixel_aspect: Fraction = Fraction(1),
 ) -> int:
     """Write a video and return its number of frames. The file appears whole or not at all.
 
@@ -45,6 +51,12 @@ def write_video(
         audio_from: a video whose sound is laid under the frames; a silent one is no error.
         audio_start: seconds into that video at which the frames begin.
         decoder: reads the sound; without one, a decoder is started for this call.
+        sound: the sound itself, as `Decoder.sound` gives it, instead of a video to take it from; all of it is laid under the frames, however
+            long it is, and begins as long before or after them as in its video.
+        rotation: degrees (0, 90, 180, 270) counter-clockwise by which players turn the stored picture: the frames, which are upright, are
+            stored turned back, as a phone held sideways does.
+
+        pixel_aspect: width over height of a stored pixel.
 
     Raises:
         ValueError: there are no frames, or they differ in size or type.
@@ -56,23 +68,37 @@ def write_video(
     first = next(stream_of_frames, None)
     if first is None:
         raise ValueError(f"{target}: there are no frames to write")
-    sound = b""
-    if audio_from is not None:
+    whole = sound is not None
+    if audio_from is not None and sound is None:
         sound = _sound(audio_from, audio_start, decoder)
     scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
+    look = _Look(Fraction(fps), {"crf": str(crf), "preset": preset}, rotation, pixel_aspect)
     try:
-        count = _encode(scratch, chain([first], stream_of_frames), Fraction(fps), {"crf": str(crf), "preset": preset}, sound)
+        count = _encode(scratch, chain([first], stream_of_frames), look, sound or Sound(), whole=whole)
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
     return count
 
 
-def _sound(audio_from: str | Path, start: float, decoder: Decoder | None) -> bytes:
+def _sound(audio_from: str | Path, start: float, decoder: Decoder | None) -> Sound:
     if decoder is not None:
         return decoder.sound(audio_from, start)
     with Decoder() as own:
         return own.sound(audio_from, start)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How pictures are stored."""
+
+    fps: Fraction
+    quality: dict[str, str]
+    rotation: int
+    pixel_aspect: Fraction
+
+    def stored(self, picture: Picture) -> Picture:
+        return np.ascontiguousarray(np.rot90(picture, -self.rotation // 90)) if self.rotation else picture
 
 
 def _checked(frames: Iterable[Picture]) -> Iterator[Picture]:
@@ -84,30 +110,55 @@ def _checked(frames: Iterable[Picture]) -> Iterator[Picture]:
         yield np.ascontiguousarray(picture[: shape[0] // 2 * 2, : shape[1] // 2 * 2])
 
 
-def _encode(scratch: Path, frames: Iterator[Picture], fps: Fraction, quality: dict[str, str], sound: bytes) -> int:
+def _encode(scratch: Path, frames: Iterator[Picture], look: _Look, sound: Sound, *, whole: bool) -> int:
+    """Write the file. The sound goes on to its own end if it is whole, else to the end of the frames."""
     flags = {"movflags": "+faststart", "fflags": "+bitexact"}  # playable while it loads; no version or date inside
-    first = next(frames)
+    if sound:
+        flags["movie_timescale"] = str(sample_rate(sound))  # where a track begins is told in this unit; its default is 1/1000 s
+    first = look.stored(next(frames))
     count = 0
     with av.open(f"file:{scratch.absolute()}", "w", format="mp4", options=flags) as file:
-        repeatable = {"threads": "1", "x264-params": "mbtree=0"}  # threads change the bytes; so did mbtree, at 192 pixels
-        stream = file.add_stream("libx264", rate=fps, options={**quality, **repeatable})
-        stream.height, stream.width, stream.pix_fmt = first.shape[0], first.shape[1], "yuv420p"
-        context = stream.codec_context
-        context.time_base = 1 / fps
-        context.color_primaries = context.color_trc = context.colorspace = BT709
-        context.color_range = ColorRange.MPEG
-        underlay = _Underlay(file, sound)
+        stream = _picture_stream(file, look, first)
+        underlay = Underlay(file, sound)
         reformatter = VideoReformatter()
-        for picture in chain([first], frames):
+        for picture in chain([first], map(look.stored, frames)):
             frame = _to_yuv(reformatter, picture)
-            frame.pts, frame.time_base = count, 1 / fps
-            for packet in stream.encode(frame):
-                underlay.up_to(Fraction(packet.dts or 0) * packet.time_base)
-                file.mux(packet)
+            frame.pts, frame.time_base = count, 1 / look.fps
+            _mux(file, stream, stream.encode(frame), underlay)
             count += 1
-        file.mux(stream.encode(None))
-        underlay.up_to(count / fps)
+        _mux(file, stream, stream.encode(None), underlay)
+        underlay.up_to(None if whole else count / look.fps)
+    if underlay.discarded:
+        editlist.discard(scratch, underlay.discarded)
     return count
+
+
+def _picture_stream(file: Any, look: _Look, first: Picture) -> Any:
+    repeatable = {"threads": "1", "x264-params": "mbtree=0"}  # threads change the bytes; so did mbtree, at 192 pixels
+    stream = file.add_stream("libx264", rate=look.fps, options={**look.quality, **repeatable})
+    stream.height, stream.width, stream.pix_fmt = first.shape[0], first.shape[1], "yuv420p"
+    context = stream.codec_context
+    context.time_base = 1 / look.fps
+    context.color_primaries = context.color_trc = context.colorspace = BT709
+    context.color_range = ColorRange.MPEG
+    if look.pixel_aspect != 1:
+        context.sample_aspect_ratio = look.pixel_aspect
+    if look.rotation:
+        stream.set_display_rotation(look.rotation)
+    return stream
+
+
+def _mux(file: Any, stream: Any, packets: Iterable[Any], underlay: Underlay) -> None:
+    """Write packets of pictures, the sound up to each before it."""
+    late = underlay.pictures_start
+    for packet in packets:
+        underlay.up_to(Fraction(packet.dts or 0) * packet.time_base + late)
+        if late:
+            file.start_encoding()  # settles the stream's clock, which is finer than the encoder's
+            ticks = [round((stamp * packet.time_base + late) / stream.time_base) for stamp in (packet.pts, packet.dts)]
+            packet.pts, packet.dts = ticks
+            packet.duration, packet.time_base = round(packet.duration * packet.time_base / stream.time_base), stream.time_base
+        file.mux(packet)
 
 
 def _to_yuv(reformatter: VideoReformatter, picture: Picture) -> Any:
@@ -119,22 +170,3 @@ def _to_yuv(reformatter: VideoReformatter, picture: Picture) -> Any:
         interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
         threads=1,
     )
-
-
-class _Underlay:
-    """Copies sound packets into the file as the pictures go by, so that a player finds both close together."""
-
-    def __init__(self, file: Any, sound: bytes) -> None:
-        self._file = file
-        self._packets: Iterator[Any] = iter(())
-        if sound:
-            source = av.open(BytesIO(sound), "r", format="mp4")
-            self._stream = file.add_stream_from_template(source.streams.audio[0])
-            self._packets = (packet for packet in source.demux(source.streams.audio[0]) if packet.dts is not None)
-        self._next = next(self._packets, None)
-
-    def up_to(self, seconds: Fraction) -> None:
-        while self._next is not None and self._next.dts * self._next.time_base < seconds:
-            self._next.stream = self._stream
-            self._file.mux(self._next)
-            self._next = next(self._packets, None)

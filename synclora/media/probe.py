@@ -26,6 +26,7 @@ class VideoInfo:
         container: FFmpeg's name of the container.
         codec: FFmpeg's name of the video codec.
         pix_fmt: FFmpeg's name of the stored pixel format.
+        pixel_aspect: width over height of a stored pixel, before the picture is turned upright. Pictures are delivered pixel by pixel.
     """
 
     frames: int
@@ -39,15 +40,16 @@ class VideoInfo:
     container: str
     codec: str
     pix_fmt: str
+    pixel_aspect: Fraction = Fraction(1)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the wire and for manifests."""
-        return {**self.__dict__, "fps": str(self.fps)}
+        return {**self.__dict__, "fps": str(self.fps), "pixel_aspect": str(self.pixel_aspect)}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "VideoInfo":
         """The inverse of `to_json`."""
-        return cls(**{**values, "fps": Fraction(values["fps"])})
+        return cls(**{**values, "fps": Fraction(values["fps"]), "pixel_aspect": Fraction(values.get("pixel_aspect", 1))})
 
 
 def check_bytes(size: int, limits: "MediaLimits") -> None:

@@ -108,6 +108,7 @@ class Video:
             container=self.demuxer,
             codec=self._stream.codec_context.codec.canonical_name,
             pix_fmt=first.format.name,
+            pixel_aspect=_pixel_aspect(self._stream),
         )
 
     def _open(self) -> None:
@@ -190,6 +191,12 @@ def open_container(path: str, demuxer: str, limits: "MediaLimits", missing: str 
             container.close()
             raise MediaError(Reason.PICTURE_SIZE, f"picture is {found[1]}, max_side is {limits.max_side}")
     return container
+
+
+def _pixel_aspect(stream: Any) -> Fraction:
+    """1 where the file says nothing, or nonsense."""
+    told = Fraction(stream.sample_aspect_ratio or 1).limit_denominator(1000)  # H.264 has 16 bits for either number
+    return told if Fraction(1, 8) <= told <= 8 else Fraction(1)
 
 
 def _hidden(packet: Any, codec: str) -> bool:

@@ -1,6 +1,6 @@
 """What parent and child say to each other: requests are JSON lines, replies are a nine-byte header and a payload.
 
-A reply to `frames` is INFO, then one FRAME per frame, then DONE; a reply to `probe` is INFO, DONE; to `sound` BLOB, DONE.
+A reply to `frames` is INFO, then one FRAME per frame, then DONE; a reply to `probe` is INFO, DONE; to `sound` INFO, BLOB, DONE.
 ERROR (JSON: reason, detail) may come instead of any of them and ends the reply. Nothing is pickled.
 """
 

@@ -33,10 +33,17 @@ class CaptionStore:
             OSError: the disk is full; nothing half-written stays.
         """
         for text in self.missing(texts):
-            caption = backbone.caption(text, device, dtype)
-            path = self._path(text)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_tensors(path, {"embeds": caption.embeds_bld[0], "mask": caption.mask_bl[0].float()}, {})
+            self.put(text, backbone.caption(text, device, dtype))
+
+    def put(self, text: str, caption: Caption) -> None:
+        """Keep an embedded caption, b = 1.
+
+        Raises:
+            OSError: the disk is full; nothing half-written stays.
+        """
+        path = self._path(text)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_tensors(path, {"embeds": caption.embeds_bld[0], "mask": caption.mask_bl[0].float()}, {})
 
     def get(self, text: str) -> Caption:
         """An embedded caption, b = 1.
