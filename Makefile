@@ -1,4 +1,4 @@
-# Two commands: `make demo` sets up and shows the main job's result, `make test` sets up and runs the tests.
+# `make demo` sets up and runs the whole chain, `make test` sets up and runs the tests, `make serve` sets up and serves on this machine.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
@@ -6,12 +6,16 @@ READY := $(VENV)/.ready
 
 export PATH := $(CURDIR)/$(RUN):$(PATH)
 
-.PHONY: demo test quick lint bench clean
+.PHONY: demo serve test quick lint bench clean
 
 demo: $(READY)
 	$(RUN)/python jobs/curate.py --out out/demo
 	$(RUN)/python jobs/train.py --set out/demo --out out/demo-train
-	@echo "open out/demo/report.html and out/demo-train/report.html"
+	$(RUN)/python -m serve.demo --set out/demo --adapter out/demo-train/adapter --out out/demo-edit
+	@echo "open out/demo/report.html, out/demo-train/report.html and out/demo-edit/edit.html"
+
+serve: $(READY)
+	RAY_AUTH_MODE=disabled RAY_USAGE_STATS_ENABLED=0 $(RUN)/serve run serve.app:app
 
 test: $(READY)
 	sh cluster/system-packages.sh tests

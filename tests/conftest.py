@@ -1,6 +1,7 @@
 """What all rooms' tests share: the real portrait clips (skipped without them) and one landmarker per session."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from synclora.motion.settings import LandmarkSettings
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+if not any("benchmarks" in word for word in sys.argv):  # figures are taken as users would see them
+    # Before torch is loaded: more threads gain little on miniatures, and spin while they wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

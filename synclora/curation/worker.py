@@ -95,7 +95,9 @@ class PairWorker:
         known = self._store.get(ids[0]), self._store.get(ids[1])
         if known[0] and known[1]:
             return known[0], known[1]
-        self._landmarker = self._landmarker or Landmarker(self._recipe.landmarks)  # its seconds are not the pair's
+        import scipy.signal  # noqa: F401  # which measuring needs: neither its seconds nor the landmarker's are the pair's
+
+        self._landmarker = self._landmarker or Landmarker(self._recipe.landmarks)
         self._attempts.begin(attempt)  # by name: two rows of one content may be in work at once
         try:
             with _deadline(self._recipe.faults.seconds_per_pair):

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import savgol_filter
 
 from synclora.motion.landmarks import Floats, Landmarks
 from synclora.motion.settings import Cue
@@ -103,6 +102,8 @@ def smooth(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     window = min(SMOOTH_WINDOW, frames - 1 + frames % 2)
     if window <= SMOOTH_ORDER:
         return np.asarray(values, np.float64)
+    from scipy.signal import savgol_filter  # a third of a second that most processes need not spend
+
     return np.asarray(savgol_filter(np.asarray(values, np.float64), window, SMOOTH_ORDER, axis=-1))
 
 

@@ -238,10 +238,17 @@ class Zero(Strategy):
 
 
 def _deepspeed() -> Any:
-    """DeepSpeed, without the shared-memory exchange that it would compile for CPUs with its first use: that takes 40 s and a C++ compiler, and a
-    worker killed while compiling leaves a lock that all later ones wait for. Gloo does the same work."""
+    """DeepSpeed, without what it would compile with its first use. The shared-memory exchange for CPUs takes 40 s and a C++ compiler, and a
+    worker killed while compiling leaves a lock that all later ones wait for; gloo does the same work. Muon, an optimizer that nobody here uses,
+    loads torch's whole compiler: a second and a half of each worker's start."""
     import deepspeed
+    from deepspeed.runtime import compiler
 
+    compile_, compiler.compile = compiler.compile, lambda *_, **__: lambda function: function
+    try:
+        import deepspeed.runtime.zero.muon.original_muon
+    finally:
+        compiler.compile = compile_
     if not torch.cuda.is_available():
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return deepspeed

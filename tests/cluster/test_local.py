@@ -2,50 +2,17 @@
 
 import json
 import os
-import shutil
 import socket
 import stat
 import subprocess
-import sys
-import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "cluster" / "local.sh"
-
-
-def local(*words: str, env: dict[str, str] | None = None, timeout: float = 180) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([SCRIPT, *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=timeout)
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
-def clean_env(state: str) -> dict[str, str]:
-    """This process's environment without any Ray or cluster setting, and with a cluster of its own."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "SYNCLORA_"))}
-    env["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))  # the environment may not be activated
-    ports = zip(("GCS", "DASHBOARD", "CLIENT", "AGENT"), free_ports(4), strict=True)
-    return env | {"SYNCLORA_CLUSTER_DIR": state} | {f"SYNCLORA_{name}_PORT": str(port) for name, port in ports}
-
-
-@pytest.fixture
-def env() -> Iterator[dict[str, str]]:
-    state = tempfile.mkdtemp(prefix="sl-", dir="/tmp")  # short: a socket's path is limited, pytest's own folders are too deep
-    yield clean_env(state)
-    shutil.rmtree(state, ignore_errors=True)
+from tests.cluster.conftest import SCRIPT, local, started_by
 
 
 def test_script_parses() -> None:
@@ -106,50 +73,45 @@ def answer(url: str, token: str | None) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_start_submit_refuse_stop(env: dict[str, str]) -> None:
-    state = Path(env["SYNCLORA_CLUSTER_DIR"])
-    dashboard = f"http://127.0.0.1:{env['SYNCLORA_DASHBOARD_PORT']}"
-    started = local("start", "--num-cpus", "1", "--object-store-memory", "100000000", env=env)
-    try:
-        assert started.returncode == 0, started.stderr
-        token_file = state / "auth_token"
-        assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
-        assert stat.S_IMODE(state.stat().st_mode) == 0o700
-        assert "already running" in local("start", env=env).stderr
-        assert local("status", env=env).returncode == 0
+@pytest.mark.timeout(300)
+def test_started_for_this_user_and_this_machine_alone(running: dict[str, str]) -> None:
+    state = Path(running["SYNCLORA_CLUSTER_DIR"])
+    assert stat.S_IMODE((state / "auth_token").stat().st_mode) == 0o600
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert "already running" in local("start", env=running).stderr
+    assert local("status", env=running).returncode == 0
+    listening = [
+        (process.pid, connection.laddr)
+        for process in started_by(psutil.Process(int((state / "head.pid").read_text())))
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    ports = {address.port for _, address in listening}
+    assert {int(running[f"SYNCLORA_{name}_PORT"]) for name in ("GCS", "DASHBOARD", "CLIENT", "AGENT")} <= ports
+    assert {address.ip.removeprefix("::ffff:") for _, address in listening} == {"127.0.0.1"}
 
-        head = psutil.Process(int((state / "head.pid").read_text()))
-        processes = [head, *head.children(recursive=True)]
-        listening = [
-            (process.pid, connection.laddr)
-            for process in processes
-            for connection in process.net_connections("inet")
-            if connection.status == psutil.CONN_LISTEN
-        ]
-        ports = {address.port for _, address in listening}
-        assert {int(env[f"SYNCLORA_{name}_PORT"]) for name in ("GCS", "DASHBOARD", "CLIENT", "AGENT")} <= ports
-        assert {address.ip.removeprefix("::ffff:") for _, address in listening} == {"127.0.0.1"}
 
-        code = "import json, ray; ray.init(log_to_driver=False); print('CPUS', json.dumps(ray.cluster_resources()['CPU']))"
-        done = local("submit", "--", "python", "-c", code, env=env)
-        assert done.returncode == 0, done.stderr
-        (line,) = (line for line in done.stdout.splitlines() if line.startswith("CPUS "))
-        assert json.loads(line.removeprefix("CPUS ")) == 1
-        assert local("submit", "--", "false", env=env).returncode != 0
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_submit_runs_there_and_gives_the_status(running: dict[str, str]) -> None:
+    code = "import json, ray; ray.init(log_to_driver=False); print('CPUS', json.dumps(ray.cluster_resources()['CPU']))"
+    done = local("submit", "--", "python", "-c", code, env=running)
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("CPUS "))
+    assert json.loads(line.removeprefix("CPUS ")) == 2
+    assert local("submit", "--", "false", env=running).returncode != 0
 
-        assert answer(f"{dashboard}/api/jobs/", token_file.read_text()) == 200
-        assert answer(f"{dashboard}/api/jobs/", None) == 401
-        assert answer(f"{dashboard}/api/jobs/", "another") == 403
-        agent = f"http://127.0.0.1:{env['SYNCLORA_AGENT_PORT']}/api/job_agent/jobs/"
-        assert answer(agent, None) == 401
-        submit = ["ray", "job", "submit", "--address", dashboard, "--", "true"]
-        without = subprocess.run(submit, env=env | {"RAY_AUTH_MODE": "disabled"}, capture_output=True, text=True, timeout=120)
-        assert without.returncode != 0
-        assert "Missing authentication token" in without.stderr
-    finally:
-        stopped = local("stop", env=env)
-    assert stopped.stdout == "stopped\n"
-    _, alive = psutil.wait_procs(processes, timeout=10)
-    assert alive == []
-    assert local("status", env=env).returncode == 3
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_without_the_token_it_refuses(running: dict[str, str]) -> None:
+    dashboard = f"http://127.0.0.1:{running['SYNCLORA_DASHBOARD_PORT']}"
+    assert answer(f"{dashboard}/api/jobs/", (Path(running["SYNCLORA_CLUSTER_DIR"]) / "auth_token").read_text()) == 200
+    assert answer(f"{dashboard}/api/jobs/", None) == 401
+    assert answer(f"{dashboard}/api/jobs/", "another") == 403
+    agent = f"http://127.0.0.1:{running['SYNCLORA_AGENT_PORT']}/api/job_agent/jobs/"
+    assert answer(agent, None) == 401
+    submit = ["ray", "job", "submit", "--address", dashboard, "--", "true"]
+    without = subprocess.run(submit, env=running | {"RAY_AUTH_MODE": "disabled"}, capture_output=True, text=True, timeout=120)
+    assert without.returncode != 0
+    assert "Missing authentication token" in without.stderr

@@ -1,13 +1,12 @@
 """Training as a submitted job: what the copy of the working directory would swallow is refused, the rest gives an adapter."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
-from tests.cluster.test_local import env, local  # noqa: F401  # a fixture
+from tests.cluster.conftest import local
 from tests.train.sets import add_pair, finish
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(800)]
@@ -16,32 +15,21 @@ RECIPE = """
 steps: 6
 batch: 2
 encode: {buckets: [128x128x17]}
+encode_resources: {actors: 1}
 lora: {rank: 4}
 checkpoints: {every: 3}
 validation: {every: 6, sampler: {steps: 2}}
 """
 
 
-@pytest.fixture
-def cluster(env: dict[str, str]) -> Iterator[dict[str, str]]:  # noqa: F811
-    """A cluster of two CPUs, and the environment to reach it."""
-    here = env | {"COLUMNS": "200"}
-    started = local("start", "--num-cpus", "2", "--object-store-memory", "200000000", env=here)
-    try:
-        assert started.returncode == 0, started.stderr
-        yield here
-    finally:
-        local("stop", env=here)
-
-
-def test_a_submitted_training_gives_an_adapter(cluster: dict[str, str], tmp_path: Path) -> None:
+def test_a_submitted_training_gives_an_adapter(running: dict[str, str], tmp_path: Path) -> None:
     pairs, out, recipe = tmp_path / "set", tmp_path / "out", tmp_path / "recipe.yaml"
     finish(pairs, [add_pair(pairs, f"p{number}", tint=10 + 20 * number) for number in range(3)])
     recipe.write_text(RECIPE)
 
     lines = [["--set", "out/set", "--out", str(out)], ["--set", str(pairs), "--out", "out/relative"]]
     both = f"import sys; from jobs.train import main; sys.exit(min([main(line) for line in {lines}]))"
-    refused = local("submit", "--", "python", "-c", both, env=cluster)
+    refused = local("submit", "--", "python", "-c", both, env=running)
     assert refused.returncode != 0
     said = refused.stdout + refused.stderr
     assert {line for line in said.splitlines() if line.startswith("train: ")} == {  # Ray repeats a log's end
@@ -52,7 +40,7 @@ def test_a_submitted_training_gives_an_adapter(cluster: dict[str, str], tmp_path
     assert not out.exists()
 
     words = ("--set", str(pairs), "--out", str(out), "--recipe", str(recipe), "--workers", "2")
-    done = local("train", *words, env=cluster, timeout=400)
+    done = local("train", *words, env=running, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2, zero1" in done.stdout
     assert "3 = 3 encoded + 0 found + 0 dropped" in done.stdout

@@ -1,4 +1,7 @@
-"""What the tests of the jobs share: their commands as processes, small recipes, a finished run, one cluster."""
+"""What the tests of the jobs share: their commands as processes and within this one, small recipes, a finished run, one warm Ray.
+
+A process of its own is for what only it can show: what it prints down to its last library, its status, its end by a signal. The rest runs here.
+"""
 
 import os
 import shutil
@@ -8,17 +11,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import jobs.session  # noqa: F401  # first: it sets what Ray reads when it is imported
+
+# isort: split
 import psutil
 import pytest
+import ray
+import ray.data
 
 from synclora.pairs.manifest import read_rows
 
 ROOT = Path(__file__).parents[2]
+FAULTS = Path(__file__).parent / "faults"
 SMALL = "puppet: {size: 192, seconds: 1.0, pairs: 3}\n"
+SERIAL = "resources: {actors: 1, prepare_ahead: 1}\n"  # two processes less; never changes a result
 
 
 class Curated(NamedTuple):
@@ -45,12 +56,14 @@ def curate(*words: object, status: int = 0, job: str = "curate", **env: str) -> 
     return done
 
 
-def stopped(words: list[object], when: Callable[[], bool], how: signal.Signals, job: str = "curate") -> tuple[int, str, str]:
+def stopped(
+    words: list[object], when: Callable[[], bool], how: signal.Signals, job: str = "curate", **env: str
+) -> tuple[int, str, str]:
     """Start a run; send a signal as soon as something is there: to its process group, and SIGKILL to all of Ray's as well."""
     process = subprocess.Popen(
         command(*words, job=job),
         cwd=ROOT,
-        env=environment(),
+        env=environment(**env),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -88,10 +101,18 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def puppets(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Curated:
+def serial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, one pair after the other."""
+    path = tmp_path_factory.mktemp("recipe") / "serial.yaml"
+    path.write_text(SMALL + SERIAL)
+    return path
+
+
+@pytest.fixture(scope="session")
+def puppets(serial: Path, tmp_path_factory: pytest.TempPathFactory) -> Curated:
     """One run of three puppets on a Ray of its own. Not to be written to: take `copied`."""
     out = tmp_path_factory.mktemp("puppets") / "out"
-    done = curate("--recipe", small, "--out", out)
+    done = curate("--recipe", serial, "--out", out)
     return Curated(out, done.stdout, done.stderr)
 
 
@@ -102,14 +123,51 @@ def copied(puppets: Curated, tmp_path: Path) -> Path:
     return tmp_path / "moved"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray_address() -> Iterator[str]:
     """A warm Ray of two cores: a run on it saves ten seconds."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 200 * 2**20})
+    kept = {"idle_worker_killing_time_threshold_ms": 60_000, "num_workers_soft_limit": 8}  # a worker's start is a second of CPU
+    head = {"num_cpus": 2, "object_store_memory": 200 * 2**20, "memory": 4 * 2**30, "_system_config": kept}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     yield cluster.address
     cluster.shutdown()
+
+
+@pytest.fixture(scope="package")
+def driver(ray_address: str) -> Iterator[str]:
+    """This process as a driver on the warm Ray, for all tests: its workers stay warm too. They find the faults, by file name."""
+    path = os.pathsep.join(filter(None, [str(FAULTS), os.environ.get("PYTHONPATH")]))
+    ray.init(address=ray_address, log_to_driver=False, logging_level="CRITICAL", runtime_env={"env_vars": {"PYTHONPATH": path}})
+    yield ray_address
+    ray.shutdown()
+
+
+@contextmanager
+def joined(address: str) -> Iterator[None]:
+    """Whatever job runs in here goes to the Ray that this process is a driver of, and leaves its settings as they were."""
+    with pytest.MonkeyPatch.context() as patch, ray.data.DataContext.current(ray.data.DataContext.get_current().copy()):
+        patch.setattr(ray, "init", partial(ray.init, ignore_reinit_error=True))
+        patch.setenv("RAY_ADDRESS", address)
+        yield
+
+
+@pytest.fixture
+def curate_here(driver: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Curated]:
+    """curate_here(words, status): the command within this process, on the warm Ray; what it said, down to the libraries' own lines."""
+    from jobs.curate import main
+
+    def run(*words: object, status: int = 0) -> Curated:
+        monkeypatch.setenv("COLUMNS", "200")
+        capfd.readouterr()
+        with joined(driver):
+            ended = main([str(word) for word in words])
+        out, err = capfd.readouterr()
+        assert ended == status, out + err
+        return Curated(Path(str(words[words.index("--out") + 1])), out, err)
+
+    return run
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from synclora.media.decode import Decoder
-from tests.jobs.conftest import ROOT, curate, rows_of
+from tests.jobs.conftest import FAULTS, curate, rows_of
 from tests.jobs.odd import BAD, WELL, make_everything
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -18,9 +18,7 @@ def everything(puppets, tmp_path_factory):
     make_everything(root / "in", (puppets.out / kept["source"]).parent)
     (root / "recipe.yaml").write_text("faults: {attempts: 2, seconds_per_pair: 8}\n")
     out = root / "out"
-    done = curate(
-        "--recipe", root / "recipe.yaml", "--input", root / "in", "--out", out, PYTHONPATH=str(ROOT / "tests" / "jobs" / "faults")
-    )
+    done = curate("--recipe", root / "recipe.yaml", "--input", root / "in", "--out", out, PYTHONPATH=str(FAULTS))
     return done, rows_of(out), out
 
 

@@ -65,7 +65,7 @@ def test_a_machine_that_dies_costs_no_pair_and_doubles_none(small, tmp_path):
     try:
         nodes = [cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20) for _ in range(2)]
         out = tmp_path / "out"
-        words = ["--recipe", small, "--out", out, "--pairs", 8]
+        words = ["--recipe", small, "--out", out, "--pairs", 5]
         env = environment(RAY_ADDRESS=cluster.address)
         job = subprocess.Popen(command(*words), cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while len(list((out / "measured").glob("*/*.parquet"))) < 3:
@@ -77,8 +77,8 @@ def test_a_machine_that_dies_costs_no_pair_and_doubles_none(small, tmp_path):
         cluster.shutdown()
     assert (job.returncode, stderr) == (0, "")
     rows = rows_of(out)
-    assert len(rows) == 8
-    assert "8 = " in stdout
+    assert len(rows) == 5
+    assert "5 = " in stdout
     for row in rows.values():
         assert row["verdict"] == json.loads(row["truth"])["expected"], (row["reason"], row["detail"])
     assert not [

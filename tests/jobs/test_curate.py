@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.jobs.conftest import curate, rows_of, stopped
+from tests.jobs.conftest import joined, rows_of, stopped
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -52,28 +52,39 @@ def test_it_says_how_it_went_and_nothing_else(puppets):
         assert noise not in puppets.stdout
 
 
-def test_a_second_run_elsewhere_measures_nothing(copied, small, puppets, ray_address):
-    done = curate("--recipe", small, "--out", copied, RAY_ADDRESS=ray_address)
+def test_a_second_run_elsewhere_measures_nothing(copied, serial, puppets, curate_here):
+    done = curate_here("--recipe", serial, "--out", copied)
     assert "nothing: every video was measured before" in done.stdout
     assert done.stderr == ""
     for name in ("manifest.parquet", "metadata.jsonl"):
         assert (copied / name).read_bytes() == (puppets.out / name).read_bytes()
 
 
-@pytest.fixture
-def folder(puppets, tmp_path):
+@pytest.fixture(scope="module")
+def folder(puppets, tmp_path_factory):
     """The finished run's pairs as somebody's own videos."""
+    videos = tmp_path_factory.mktemp("own") / "in"
     for row in rows_of(puppets.out).values():
         for half in ("source", "edited"):
-            (tmp_path / "in" / row["name"]).mkdir(parents=True, exist_ok=True)
-            shutil.copy(puppets.out / row[half], tmp_path / "in" / row["name"] / f"{half}.mp4")
-    return tmp_path / "in"
+            (videos / row["name"]).mkdir(parents=True, exist_ok=True)
+            shutil.copy(puppets.out / row[half], videos / row["name"] / f"{half}.mp4")
+    return videos
 
 
-def test_killed_again_and_again_it_ends_with_the_same_bytes(folder, tmp_path, ray_address):
-    curate("--input", folder, "--out", tmp_path / "whole", RAY_ADDRESS=ray_address)
+@pytest.fixture(scope="module")
+def whole(folder, serial, driver, tmp_path_factory):
+    """The folder, curated in one go. Not to be written to."""
+    from jobs.curate import main
+
+    out = tmp_path_factory.mktemp("whole") / "out"
+    with joined(driver):
+        assert main(["--recipe", str(serial), "--input", str(folder), "--out", str(out)]) == 0
+    return out
+
+
+def test_killed_again_and_again_it_ends_with_the_same_bytes(folder, whole, serial, tmp_path, curate_here):
     out = tmp_path / "out"
-    words = ["--input", folder, "--out", out]
+    words = ["--recipe", serial, "--input", folder, "--out", out]
     for when in (
         lambda: any((out / "measured").glob("*/*.parquet")),  # the first video measured
         lambda: (out / "manifest.parquet").exists(),  # before the videos are exported
@@ -81,21 +92,21 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(folder, tmp_path, ra
         status, stdout, _ = stopped(words, when, signal.SIGKILL)
         assert status == -signal.SIGKILL
         assert "in all" not in stdout
-    done = curate(*words, RAY_ADDRESS=ray_address)
+    done = curate_here(*words)
     assert "nothing: every video was measured before" in done.stdout
     for name in ("manifest.parquet", "metadata.jsonl"):
-        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
     assert not [path for path in out.rglob(".*") if path.name != ".lock"]
 
 
-def test_a_full_disk_costs_one_line_and_nothing_that_was_finished(folder, puppets, tmp_path, ray_address):
+def test_a_full_disk_costs_one_line_and_nothing_that_was_finished(folder, whole, serial, tmp_path, curate_here):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True).returncode:
         pytest.skip("a small disk cannot be mounted here")
     try:
-        words = ["--input", folder, "--out", disk / "out"]
-        curate(*words, RAY_ADDRESS=ray_address)
+        words = ["--recipe", serial, "--input", folder, "--out", disk / "out"]
+        shutil.copytree(whole, disk / "out")
         before = {path: path.read_bytes() for path in (disk / "out").rglob("*") if path.is_file()}
         shutil.copytree(folder / next(folder.iterdir()).name, folder / "new")
         with (folder / "new" / "source.mp4").open("ab") as file:
@@ -103,21 +114,22 @@ def test_a_full_disk_costs_one_line_and_nothing_that_was_finished(folder, puppet
         with (disk / "ballast").open("wb", buffering=0) as file, suppress(OSError):
             while file.write(bytes(4096)):
                 pass
-        done = curate(*words, status=2, RAY_ADDRESS=ray_address)
+        done = curate_here(*words, status=2)
         assert done.stderr.count("\n") == 1
         assert done.stderr.startswith("curate: No space left on device")
         assert done.stderr.endswith("what was finished stays, run again to go on\n")
         assert {path: path.read_bytes() for path in before} == before
         (disk / "ballast").unlink()
-        done = curate(*words, RAY_ADDRESS=ray_address)
+        done = curate_here(*words)
         assert "4 = " in done.stdout
     finally:
-        subprocess.run(["umount", disk], check=True)
+        shutil.rmtree(folder / "new", ignore_errors=True)
+        subprocess.run(["umount", "--lazy", disk], check=True)  # a worker that is just ending may still hold a file
 
 
-def test_ctrl_c_ends_it_on_one_line(small, tmp_path):
+def test_ctrl_c_ends_it_on_one_line(serial, tmp_path):
     out = tmp_path / "out"
-    words = ["--recipe", small, "--out", out, "--pairs", 20]
+    words = ["--recipe", serial, "--out", out, "--pairs", 20]
     status, _, stderr = stopped(words, lambda: any((out / "measured").glob("*/*.parquet")), signal.SIGINT)
     assert status == 130
     assert stderr == "curate: interrupted; what was finished stays, run again to go on\n"

@@ -12,8 +12,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
 JOB = """
 import sys, time
+from jobs import session
 from jobs.session import await_room, connect, finish
 import ray
+
+session.PATIENCE_S = 2
 
 def work(console):
     connect(console)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 from synclora.pairs.puppet.script import Script, Track
 
@@ -117,6 +116,8 @@ def _unlike(script: Script, kind: str, seed: int, fps: float) -> Script:
 
 
 def _agreement(a: Track, b: Track) -> float:
+    from scipy.signal import savgol_filter  # a third of a second that most processes need not spend
+
     window = min(9, len(a) - 1 + len(a) % 2)
     a, b = (savgol_filter(x, window, 2) for x in (a, b))
     if min(a.std(), b.std()) < 1e-6:

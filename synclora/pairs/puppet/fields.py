@@ -4,13 +4,14 @@ Points and displacements are pixels, x first. A field is a float32 array (height
 """
 
 import numpy as np
-from scipy.interpolate import RBFInterpolator
 
 from synclora.pairs.puppet.raster import Array, floats, pixel_grid, sample, smoothstep
 
 
 def spread(points: Array, values: Array, height: int, width: int, step: int) -> Array:
     """Values (n, c) given at points (n, 2), on a grid of `step` pixels: exact at the points, as straight as possible between."""
+    from scipy.interpolate import RBFInterpolator  # a third of a second that most processes need not spend
+
     _, first = np.unique(np.round(points, 2), axis=0, return_index=True)
     grid = pixel_grid(height, width, step)
     spline = RBFInterpolator(points[first].astype(np.float64), values[first].astype(np.float64), kernel="linear")

@@ -4,8 +4,8 @@ import io
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable
+from contextlib import nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,13 +13,14 @@ import psutil
 import pytest
 
 from synclora.report.runlog import Step, read_steps
-from tests.jobs.conftest import curate
+from tests.jobs.conftest import curate, joined
 from tests.train.sets import add_pair, finish
 
 RECIPE = """
 steps: 12
 batch: 4
 encode: {buckets: [128x128x17]}
+encode_resources: {actors: 1}
 lora: {rank: 8}
 optimizer: {lr: 0.002}
 checkpoints: {every: 4}
@@ -71,20 +72,15 @@ class Here(NamedTuple):
 
 
 def train_here(*words: object, address: str | None = None) -> Here:
-    """The command within this process, which spares the seconds of another one's imports; on the warm cluster at `address`."""
-    import ray
-
+    """The command within this process, which spares the seconds of another one's imports; on the warm cluster at `address`, which it has joined.
+    Without it, nothing is to ask for Ray."""
     from jobs.train import main
 
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         patch.setenv("COLUMNS", "200")
-        if address:
-            patch.setenv("RAY_ADDRESS", address)
-        try:
+        with joined(address) if address else nullcontext():
             status = main([str(word) for word in words])
-        finally:
-            ray.shutdown()
     return Here(status, out.getvalue(), err.getvalue())
 
 
@@ -107,7 +103,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trained(small_set: Path, recipe: Path, tmp_path_factory: pytest.TempPathFactory, ray_address: str) -> Trained:
     """One run that nothing disturbed: two workers, ZeRO-1. Not to be written to: take `begun` or copy it."""
     out = tmp_path_factory.mktemp("trained") / "out"
@@ -132,13 +128,3 @@ def begun(trained: Trained, tmp_path: Path) -> Callable[[int], Path]:
         return out
 
     return at
-
-
-@pytest.fixture(scope="module")
-def on_ray(ray_address: str) -> Iterator[None]:
-    """This process as a driver on the warm cluster."""
-    import ray
-
-    ray.init(address=ray_address, log_to_driver=False, logging_level="CRITICAL")
-    yield
-    ray.shutdown()

@@ -73,23 +73,25 @@ def test_recipes_that_cannot_be_meant(recipe, small_set, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_shows_when_the_run_begins(recipe, small_set, tmp_path, ray_address):
-    words = ["--set", small_set, "--out", tmp_path / "out", "--recipe"]
-    assert "batch = 4: 3 workers" in refused(*words, recipe, "--workers", 3, address=ray_address)
-    big = recipe_with(recipe, tmp_path, rank=("lora: {rank: 8}", "lora: {rank: 999}"))
-    assert "rank = 999: " in (line := refused(*words, big, address=ray_address))
+def test_what_shows_when_the_run_begins(begun, recipe, small_set, tmp_path, driver):
+    words = ["--set", small_set, "--out", begun(0), "--recipe"]
+    assert "batch = 4: 3 workers" in refused(*words, recipe, "--workers", 3, address=driver)
+    big = recipe_with(
+        recipe, tmp_path, rank=("lora: {rank: 8}", "faults: {retries: 0}\nlora: {rank: 999}")
+    )  # else once more, to no end
+    assert "rank = 999: " in (line := refused(*words, big, address=driver))
     assert "choose 128 or less" in line
 
 
-def test_a_set_with_one_pair(recipe, tmp_path, ray_address):
-    one = finish(tmp_path / "one", [add_pair(tmp_path / "one", "p0")])
+def test_a_set_with_one_pair(begun, recipe, tmp_path, driver):
+    one = finish(tmp_path / "one", [add_pair(tmp_path / "one", "p0", tint=20, marker=(30, 40))])  # whose latents are there
     held = recipe_with(recipe, tmp_path, pairs=("pairs: 0", "pairs: 1"))
-    line = refused("--set", one, "--out", tmp_path / "out", "--recipe", held, address=ray_address)
+    line = refused("--set", one, "--out", begun(0), "--recipe", held, address=driver)
     assert line.startswith("1 usable pair and validation.pairs = 1: nothing is left to train on")
     assert "validation.pairs: 0" in line
 
 
-def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(begun, trained, small_set, recipe, ray_address):
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(begun, trained, small_set, recipe, driver):
     out = begun(8)
     before = {path: path.read_bytes() for path in (out / "checkpoints").glob("step-*/*")}
     clip = sorted((out / "latents").glob("*/*.safetensors"))[0]
@@ -97,23 +99,23 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint(begun, tra
     poisoned["edited"][0, 1] = float("nan")
     with safe_open(clip, "pt") as file:
         save_file(poisoned, clip, file.metadata())
-    line = refused("--set", small_set, "--out", out, "--recipe", recipe, address=ray_address)
+    line = refused("--set", small_set, "--out", out, "--recipe", recipe, address=driver)
     assert line.startswith("step ")
     for part in (": the loss is nan (clips pair p", "noise levels 0.", "the checkpoint of step 8 stays", "lower optimizer.lr"):
         assert part in line
     assert {path: path.read_bytes() for path in (out / "checkpoints").glob("step-*/*")} == before
 
 
-def test_a_folder_of_another_recipe_another_set_or_another_job(begun, small_set, recipe, tmp_path, ray_address):
+def test_a_folder_of_another_recipe_another_set_or_another_job(begun, small_set, recipe, tmp_path, driver):
     out = begun(8)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and "latents" not in path.parts}
     other = recipe_with(recipe, tmp_path, lr=("lr: 0.002", "lr: 0.001"), rank=("rank: 8", "rank: 4"))
-    line = refused("--set", small_set, "--out", out, "--recipe", other, address=ray_address)
+    line = refused("--set", small_set, "--out", out, "--recipe", other, address=driver)
     assert "holds a run of another recipe (lora.rank 8 -> 4; optimizer.lr 0.002 -> 0.001)" in line
     more = tmp_path / "more"
     shutil.copytree(small_set, more)
     rows = [add_pair(more, f"p{k}", tint=20 + 30 * k, marker=(30 + 15 * k, 40)) for k in range(5)]
-    line = refused("--set", finish(more, rows), "--out", out, "--recipe", recipe, address=ray_address)
+    line = refused("--set", finish(more, rows), "--out", out, "--recipe", recipe, address=driver)
     assert "holds a run of another recipe (clips 4 of" in line
     after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and "latents" not in path.parts}
     assert after == before

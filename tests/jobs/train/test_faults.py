@@ -7,6 +7,7 @@ import subprocess
 import time
 from contextlib import suppress
 
+import psutil
 import pytest
 
 from synclora.train.checkpoint import newest
@@ -48,7 +49,7 @@ def test_workers_killed_at_random_steps(begun, trained, small_set, recipe, ray_a
     assert same_adapter(out, trained.out)
 
 
-def test_the_driver_killed_its_newest_checkpoint_torn_and_the_job_run_again(begun, trained, small_set, recipe, ray_address):
+def test_the_driver_killed_its_newest_checkpoint_torn_and_the_job_run_again(begun, trained, small_set, recipe, driver):
     out = begun(0)
     words = ["--set", small_set, "--out", out, "--recipe", recipe]
     torn = out / "checkpoints" / "step-000008"
@@ -59,7 +60,7 @@ def test_the_driver_killed_its_newest_checkpoint_torn_and_the_job_run_again(begu
     with (torn / "optimizer.safetensors").open("r+b") as file:
         file.seek(-100, 2)
         file.write(b"\xff" * 7)
-    done = train_here(*words, address=ray_address)
+    done = train_here(*words, address=driver)
     assert (done.status, done.stderr) == (0, "")
     said = " ".join(done.stdout.split())
     assert "checkpoint step-000008: optimizer.safetensors is not what was written; going on from step 4" in said
@@ -68,15 +69,16 @@ def test_the_driver_killed_its_newest_checkpoint_torn_and_the_job_run_again(begu
     assert not list(out.rglob(".*.part"))
 
 
-def test_ctrl_c_ends_it_on_one_line(begun, small_set, recipe):
+def test_ctrl_c_ends_it_on_one_line_and_its_workers_on_a_ray_that_stays(begun, small_set, recipe, ray_address):
     out = begun(0)
     words = ["--set", small_set, "--out", out, "--recipe", recipe]
-    status, _, stderr = stopped(words, lambda: steps_done(out) >= 5, signal.SIGINT, job="train")
+    status, _, stderr = stopped(words, lambda: steps_done(out) >= 5, signal.SIGINT, job="train", RAY_ADDRESS=ray_address)
     assert (status, stderr) == (130, "train: interrupted; what was finished stays, run again to go on\n")
-    assert not training_workers()
+    _, alive = psutil.wait_procs(training_workers(), timeout=20)
+    assert not alive
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint(begun, trained, small_set, recipe, ray_address, tmp_path):
+def test_a_full_disk_keeps_the_last_good_checkpoint(begun, trained, small_set, recipe, driver, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], capture_output=True).returncode:
@@ -90,7 +92,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(begun, trained, small_set, r
         need = sum(map(len, before.values()))
         (disk / "ballast").write_bytes(bytes(free - need // 2))  # room for the log, not for another checkpoint
         words = ["--set", small_set, "--out", out, "--recipe", recipe]
-        done = train_here(*words, address=ray_address)
+        done = train_here(*words, address=driver)
         assert done.status == 2, done
         assert done.stderr.count("\n") == 1
         assert "No space left on device" in done.stderr

@@ -70,9 +70,9 @@ def test_every_step_is_told(trained):
     assert list((trained.out / "log" / "tensorboard").iterdir())
 
 
-def test_a_finished_run_is_taken_up_in_no_time_and_trains_no_more(trained, small_set, recipe, ray_address, tmp_path):
+def test_a_finished_run_is_taken_up_in_no_time_and_trains_no_more(trained, small_set, recipe, driver, tmp_path):
     shutil.copytree(trained.out, tmp_path / "out")
-    done = train_here("--set", small_set, "--out", tmp_path / "out", "--recipe", recipe, address=ray_address)
+    done = train_here("--set", small_set, "--out", tmp_path / "out", "--recipe", recipe, address=driver)
     assert (done.status, done.stderr) == (0, "")
     assert "clips 4 = 0 encoded + 4 found + 0 dropped" in " ".join(done.stdout.split())
     assert trace(tmp_path / "out") == trained.trace
@@ -80,21 +80,21 @@ def test_a_finished_run_is_taken_up_in_no_time_and_trains_no_more(trained, small
         assert (tmp_path / "out" / "adapter" / name).read_bytes() == (trained.out / "adapter" / name).read_bytes()
 
 
-def test_held_out_pairs_are_edited_on_the_way_and_a_pair_without_its_video_is_dropped(small_set, recipe, ray_address, tmp_path):
+def test_held_out_pairs_are_edited_on_the_way_and_a_pair_without_its_video_is_dropped(begun, small_set, recipe, driver, tmp_path):
     gone = tmp_path / "set"
     shutil.copytree(small_set, gone)
     (gone / "kept" / "edited" / "p1.mp4").unlink()
     watched = tmp_path / "watched.yaml"
     text = recipe.read_text().replace("{every: 0, pairs: 0}", "{every: 3, pairs: 1, sampler: {steps: 2}}")
     watched.write_text(text.replace("steps: 12", "steps: 4"))
-    out = tmp_path / "out"
-    done = train_here("--set", gone, "--out", out, "--recipe", watched, "--strategy", "zero3", address=ray_address)
+    out = begun(0)  # its latents are there
+    done = train_here("--set", gone, "--out", out, "--recipe", watched, "--strategy", "zero3", address=driver)
     assert (done.status, done.stderr) == (0, "")
     looked = read_validations(out)
     assert [result.step for result in looked] == [0, 3, 4]  # before, on the way, at the end
     assert {pair.pair_id for result in looked for pair in result.pairs} == {looked[0].pairs[0].pair_id}
     assert looked[0].random_base
-    assert "clips 4 = 3 encoded + 0 found + 1 dropped (1 missing)" in " ".join(done.stdout.split())
+    assert "clips 4 = 0 encoded + 3 found + 1 dropped (1 missing)" in " ".join(done.stdout.split())
     assert "held out step 4: pair p" in " ".join(done.stdout.split())
     assert (out / "adapter" / "samples" / "held-out.png").read_bytes().startswith(b"\x89PNG")
     assert "data:image" in (out / "report.html").read_text()
