@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
+TWO := -n 2 --dist loadgroup --no-loadscope-reorder # tests/conftest.py says which rooms stay together
 
 export PATH := $(CURDIR)/$(RUN):$(PATH)
 
@@ -19,10 +20,10 @@ serve: $(READY)
 
 test: $(READY)
 	sh cluster/system-packages.sh tests
-	$(RUN)/python -m pytest -m "not benchmark"
+	$(RUN)/python -m pytest -m "not benchmark" $(TWO)
 
 quick: $(READY)
-	$(RUN)/python -m pytest -m "not benchmark and not slow"
+	$(RUN)/python -m pytest -m "not benchmark and not slow" $(TWO)
 
 lint: $(READY)
 	$(RUN)/ruff check .

@@ -17,6 +17,26 @@ if not any("benchmarks" in word for word in sys.argv):  # figures are taken as u
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+TESTS = Path(__file__).parent
+FIRST = ["jobs", "serve"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n 2 --dist loadgroup`: a room stays on one worker, which shares its fixtures and its Ray; the two long ones begin."""
+    alike = {"cluster": "jobs"}  # both start jobs and count what runs on this machine
+    for item in items:
+        room = item.path.relative_to(TESTS).parts[0]
+        item.add_marker(pytest.mark.xdist_group(alike.get(room, room)))
+    items.sort(key=lambda item: FIRST.index(group) if (group := _group(item)) in FIRST else len(FIRST))
+
+
+def _group(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("xdist_group")
+    assert mark is not None
+    return str(mark.args[0])
+
+
 @pytest.fixture(scope="session")
 def portraits() -> Path:
     """The folder of real clips and pairs: SYNCLORA_PORTRAITS, or shared/portraits beside the repository."""
