@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
-TWO := -n 2 --dist loadgroup --no-loadscope-reorder # tests/conftest.py says which rooms stay together
+TWO := -n 2 --no-loadscope-reorder # tests/conftest.py says which rooms stay together
 
 export PATH := $(CURDIR)/$(RUN):$(PATH)
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,24 +18,32 @@ if not any("benchmarks" in word for word in sys.argv):  # figures are taken as u
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-TESTS = Path(__file__).parent
-FIRST = ["jobs", "serve"]
+LONG = ["training", "serve", "jobs"]
+"""What begins where two processes share the work, so that none waits for one at the end."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n 2 --dist loadgroup`: a room stays on one worker, which shares its fixtures and its Ray; the two long ones begin."""
-    alike = {"cluster": "jobs"}  # both start jobs and count what runs on this machine
-    for item in items:
-        room = item.path.relative_to(TESTS).parts[0]
-        item.add_marker(pytest.mark.xdist_group(alike.get(room, room)))
-    items.sort(key=lambda item: FIRST.index(group) if (group := _group(item)) in FIRST else len(FIRST))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n 2`, a room stays with one process, which shares its fixtures and its Ray."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Rooms(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return Rooms(config, log)
 
 
-def _group(item: pytest.Item) -> str:
-    mark = item.get_closest_marker("xdist_group")
-    assert mark is not None
-    return str(mark.args[0])
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long groups begin, where two processes share the work."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: [*LONG, _group(item.nodeid)].index(_group(item.nodeid)))
+
+
+def _group(nodeid: str) -> str:
+    _tests, room, *rest = nodeid.partition("::")[0].split("/")
+    # what trains on Ray counts the training workers of the whole machine
+    return "training" if room == "cluster" or (room == "jobs" and rest[0] == "train") else room
 
 
 @pytest.fixture(scope="session")
