@@ -125,7 +125,7 @@ def halved(folder: Path) -> Path:
 
 
 def ready(service: Service, editors: int) -> float:
-    """Ask for one more edit; seconds that its editor is starting, by Serve's word. Returns once it has come to the sampling."""
+    """Ask for one more edit; seconds that its editor is starting, by Serve's word. Returns after its first step: all weights were read."""
     began: float | None = None
     with Client(service.url) as client:
         id = client.submit(service.clip, service.picture, consent=True, seed=editors, steps=200)
@@ -137,7 +137,7 @@ def ready(service: Service, editors: int) -> float:
         time.sleep(0.05)
     assert began is not None
     took = time.monotonic() - began
-    wait_for(lambda: (service.table.many([id])[id].progress or {}).get("stage") == "sampling", 600.0)
+    wait_for(lambda: (service.table.many([id])[id].progress or {}).get("step"), 600.0)
     return took
 
 
