@@ -6,7 +6,8 @@
 What happens to an edit, file by file: `api.py` takes it in (`upload.py` to disk, `jobs.py` to the table), `dispatcher.py` hands it to an editor,
 `worker.py` does it there under a lease and commits it, `api.py` gives it out. A job is a row: whoever dies, the row says what is to be done.
 
-    HTTP, without Ray     api  edits  artefacts  service  pages | door  desk  shell  problems  schema  openapi | upload  form  intake  probe  incoming | events  ranges  metrics
+    HTTP, without Ray     api  edits  artefacts  service  pages | door  desk  shell  problems  schema  openapi
+                          upload  form  intake  probe  incoming | events  ranges  metrics  patience
     the table             job  rows  jobs  admission  database  housekeeping | files | keys
     the work              worker
     Ray Serve             app  dispatcher  replica  captions
