@@ -69,7 +69,7 @@ def test_an_update_lets_editors_finish_and_none_stay_without_work(service: Servi
 
 def test_an_editor_that_may_not_finish_gives_its_job_back(service: Service) -> None:
     service.deploy(**IDLE)
-    ids = service.submit(1, steps=60)
+    ids = service.submit(1, steps=150)  # longer than Serve takes to bring the new one up on a busy machine
     wait_for(lambda: service.table.many(ids)[ids[0]].progress)
     service.deploy(**BUSY)
     ended_once(service, ids)
