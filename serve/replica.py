@@ -59,7 +59,11 @@ class Editor:
         self._one = ThreadPoolExecutor(
             max_workers=1, thread_name_prefix="edit"
         )  # a cancelled call's edit ends before the next begins
-        self._adapter = serve.multiplexed(self._load, max_num_models_per_replica=self._settings.adapters_per_replica)
+
+        async def load(adapter: str) -> Loaded:  # Serve writes its cache on the function, which a bound method does not allow
+            return await self._load(adapter)
+
+        self._adapter = serve.multiplexed(load, max_num_models_per_replica=self._settings.adapters_per_replica)
 
     async def run(self, job_id: str) -> str:
         """Do one job to its end, or to the point where somebody else has to. Returns how it went: an `Outcome`, or `LEAVING`."""
