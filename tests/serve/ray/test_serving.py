@@ -13,9 +13,11 @@ from PIL import Image
 from serve.client import Client
 from serve.jobs import State
 from synclora.media.encode import write_video
+from synclora.train.adapter import save_adapter
 from tests.serve.audit import transitions
 from tests.serve.ray.load import Load
 from tests.serve.ray.service import Service, ended_once, wait_for
+from tests.train.adapters import adapted, metadata, stream
 
 
 def test_many_clients_lose_nothing(service: Service) -> None:
@@ -86,10 +88,12 @@ def test_the_editors_metrics_reach_prometheus(service: Service) -> None:
 @pytest.mark.slow
 def test_a_real_edit_through_http(service: Service, portraits: Path, tmp_path: Path) -> None:
     service.deploy(editor="synclora.edit.editor:Editor", backbone="tiny:ltx-video", min_replicas=0, max_replicas=1)
+    save_adapter(service.settings.adapters_folder / "mine", adapted(stream()), metadata())
     clip, picture = short(sorted((portraits / "clips").rglob("*.mp4"))[0], tmp_path)
     with Client(service.url) as client:
-        result = client.edit(clip, picture, tmp_path / "edit.mp4", consent=True, steps=2, prompt="a portrait")
+        result = client.edit(clip, picture, tmp_path / "edit.mp4", consent=True, steps=2, prompt="a portrait", adapter="mine")
     assert result.random_base
+    assert result.adapter == "mine"
     assert (tmp_path / "edit.mp4").stat().st_size > 1000
     assert list((service.settings.data / "captions").glob("*.safetensors"))
 
