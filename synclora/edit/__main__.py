@@ -18,14 +18,13 @@ from rich.table import Table
 from synclora.command import Parser, one_line
 from synclora.edit.progress import Progress
 from synclora.errors import SyncLoraError
+from synclora.report.words import RANDOM_WEIGHTS
 
 if TYPE_CHECKING:
     from synclora.edit.result import EditResult
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-RANDOM_WEIGHTS = "random weights: the model is a miniature, this video proves plumbing only"
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

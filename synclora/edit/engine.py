@@ -8,10 +8,8 @@
 Knows nothing of videos, windows and faces.
 """
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +18,7 @@ from torch import Tensor
 from synclora.backbone.adapters import LoadedAdapter
 from synclora.backbone.base import Backbone, Caption
 from synclora.backbone.find import find_backbone
+from synclora.backbone.shared import cache_folder
 from synclora.edit.library import AdapterInfo
 from synclora.errors import MediaError, Reason
 from synclora.incontext.layout import to_latents, to_tokens
@@ -154,8 +153,7 @@ class Engine:
 
 def _own_captions(backbone: Backbone, dtype: torch.dtype) -> Captions:
     """The backbone's text encoder, its results kept on disk: a caption is embedded once on a machine. On the CPU: the model fills the GPU."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synclora" / "captions"
-    store = CaptionStore(cache, str(backbone.folder.resolve()))  # a hub's folder names its commit
+    store = CaptionStore(cache_folder() / "captions", str(backbone.folder.resolve()))  # a hub's folder names its commit
 
     def embed(text: str) -> Caption:
         try:

@@ -40,7 +40,7 @@ def test_an_edit_ends_with_a_table_and_says_that_it_proves_nothing(files, tmp_pa
     ]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")
-    for words in ("sync score", "speech", "edit strength", "96x64, 30 frames, 25 fps", "seed 4, 2 steps", "random weights"):
+    for words in ("sync score", "speech", "edit strength", "96x64, 30 frames, 25 fps", "seed 4, 2 steps", "Random weights"):
         assert words in done.stdout, words
     result = EditResult.model_validate(json.loads((tmp_path / "report.json").read_text()))
     assert (result.seed, result.steps, result.random_base, len(result.seams)) == (4, 2, True, 1)
