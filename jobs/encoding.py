@@ -23,10 +23,10 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from synclora.attempts import Attempts
 from synclora.backbone.find import find_backbone
 from synclora.command import one_line
 from synclora.curation.cores import claim_core
-from synclora.curation.store import Attempts
 from synclora.errors import SyncLoraError
 from synclora.train.clips import EncodeResources, EncodeSettings, clips_of
 from synclora.train.curated import Sample, TrainSetError

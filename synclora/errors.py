@@ -85,3 +85,14 @@ class MediaError(SyncLoraError):
 
     def __reduce__(self) -> tuple[type["MediaError"], tuple[Reason, str]]:
         return MediaError, (self.reason, self.detail)
+
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""What CUDA, torch's allocator on Linux, and others say."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory did not suffice, of the machine or of its card."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _OUT_OF_MEMORY)

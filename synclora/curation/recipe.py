@@ -9,6 +9,7 @@ from pydantic import Field
 
 from synclora.media.settings import MediaLimits
 from synclora.motion.settings import LandmarkSettings, VerdictSettings
+from synclora.pairs.diffusion.settings import GenerateSettings
 from synclora.pairs.puppet.settings import PuppetSettings
 from synclora.settings import Settings
 
@@ -53,6 +54,8 @@ class CurateRecipe(Settings):
     landmarks: LandmarkSettings = LandmarkSettings()
     verdict: VerdictSettings = VerdictSettings()
     puppet: PuppetSettings = PuppetSettings()
+    generate: GenerateSettings | None = None
+    """Pairs made by diffusion models, in the place of puppets."""
     resources: Resources = Resources()
     faults: Faults = Faults()
 

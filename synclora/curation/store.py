@@ -1,7 +1,6 @@
 """Measurements on disk, under ids made of content: a rerun finds what is done, whatever the order or the block layout.
 
     OUT/measured/ab/ab12….parquet      one video's measurement: written under a temporary name, then renamed
-    OUT/attempts/<pair>                how often a pair was started in this run and not finished
 
 A video's id is made of its bytes, the half that is looked at, and the settings that measuring depends on.
 """
@@ -83,31 +82,3 @@ class MeasurementStore:
 
     def _path(self, view: str) -> Path:
         return self._folder / view[:2] / f"{view}.parquet"
-
-
-class Attempts:
-    """Counts how often a pair took its worker down. Of earlier runs nothing is held against it."""
-
-    def __init__(self, folder: Path, run: str, most: int) -> None:
-        self._folder, self._run, self._most = folder, run, most
-
-    def begin(self, key: str) -> None:
-        """Count one more start.
-
-        Raises:
-            MediaError: the pair was started as often as allowed, and never finished.
-        """
-        path = self._folder / key
-        try:
-            run, count = path.read_text().split()
-        except (OSError, ValueError):
-            run, count = self._run, "0"
-        started = int(count) if run == self._run else 0
-        if started >= self._most:
-            raise MediaError(Reason.CRASHED, f"ended its worker {started} times")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{self._run} {started + 1}")
-
-    def end(self, key: str) -> None:
-        """The pair was finished, or quarantined for a reason of its own."""
-        (self._folder / key).unlink(missing_ok=True)

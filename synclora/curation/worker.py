@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from synclora.attempts import Attempts
 from synclora.curation.cores import claim_core
 from synclora.curation.recipe import CurateRecipe
-from synclora.curation.store import Attempts, MeasurementStore, pair_id, unread_pair_id, view_id
+from synclora.curation.store import MeasurementStore, pair_id, unread_pair_id, view_id
 from synclora.errors import MediaError, Reason
 from synclora.media.decode import Decoder, Picture
 from synclora.motion.landmarks import Landmarker
 from synclora.motion.measure import Measurement, measure
-from synclora.motion.verdict import Judgement, judge
+from synclora.motion.verdict import Judgement, Verdict, judge
 from synclora.pairs.base import Pair, View
 from synclora.pairs.manifest import Row, manifest_row
 
@@ -82,7 +83,7 @@ class PairWorker:
             halves = self._both(pair, ids, unread_pair_id(named))
             judgement = judge(*halves, self._recipe.verdict)
         except MediaError as error:
-            lost = Judgement.quarantined(error.reason, error.detail)
+            lost = Judgement.unmeasured(Verdict.REJECTED if pair.rejected else Verdict.QUARANTINED, error.reason, error.detail)
             return manifest_row(identity, named, lost, None, self._fingerprint)
         return manifest_row(identity, named, judgement, halves, self._fingerprint)
 

@@ -31,18 +31,12 @@ from synclora.edit.result import Attempt as Tried
 from synclora.edit.result import EditResult
 from synclora.edit.settings import EditSettings
 from synclora.edit.teller import Teller
-from synclora.errors import MediaError, Reason
+from synclora.errors import MediaError, Reason, is_out_of_memory
 from synclora.media.decode import Decoder
 from synclora.media.settings import MediaLimits
 from synclora.media.track import Sound
 from synclora.motion.landmarks import Landmarker
 from synclora.motion.settings import LandmarkSettings, VerdictSettings
-
-_OUT_OF_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-)  # of CUDA, of torch's allocator on Linux, and elsewhere
 
 
 @dataclass(frozen=True)
@@ -240,8 +234,8 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        text = " ".join(str(error).split())
-        if not isinstance(error, MemoryError) and not any(words in text.lower() for words in _OUT_OF_MEMORY):
+        if not is_out_of_memory(error):
             raise
+        text = " ".join(str(error).split())
         detail = f"the edit needs more memory than there is ({text.split('. ')[0][:200]}); a smaller max_pixels or window_frames would do"
         raise MediaError(Reason.OUT_OF_MEMORY, detail) from error

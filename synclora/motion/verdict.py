@@ -49,9 +49,9 @@ class Judgement:
     misalignment: float
 
     @classmethod
-    def quarantined(cls, reason: Reason, detail: str) -> "Judgement":
-        """Of a pair that could not be judged."""
-        return cls(Verdict.QUARANTINED, reason, detail, None, math.nan, math.nan, math.nan)
+    def unmeasured(cls, verdict: Verdict, reason: Reason, detail: str) -> "Judgement":
+        """Of a pair whose videos were not looked at: quarantined, or rejected by what was known of it before it had any."""
+        return cls(verdict, reason, detail, None, math.nan, math.nan, math.nan)
 
 
 Finding = tuple[Reason, str]
@@ -66,7 +66,7 @@ def judge(source: Measurement, edited: Measurement, rule: VerdictSettings) -> Ju
     """
     unfit = next(_unfit(source, edited, rule), None)
     if unfit:
-        return Judgement.quarantined(*unfit)
+        return Judgement.unmeasured(Verdict.QUARANTINED, *unfit)
     picture = edit_strength(source, edited), edit_hold(source, edited), first_frame_misalignment(source, edited)
     if edited.face_share < rule.min_face:
         reason = Reason.FACE_LOST if edited.face_share else Reason.NO_FACE

@@ -26,6 +26,7 @@ class Pair:
         problem: set by the reader when the row is unusable as listed (a half missing, a bad table row); then nothing is
             opened and the row is quarantined.
         detail: one line on the problem.
+        rejected: the problem is a verdict on the pair (its edit shows nothing): the row is rejected, not quarantined.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Pair:
     truth: str = ""
     problem: Reason | None = None
     detail: str = ""
+    rejected: bool = False
 
     def failed(self, problem: Reason, detail: str) -> "Pair":
         """The same row, marked as unusable."""

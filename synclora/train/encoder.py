@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from synclora.attempts import Attempts
 from synclora.backbone.base import Backbone, Codec, Device
-from synclora.curation.store import Attempts
 from synclora.errors import MediaError, Reason
 from synclora.incontext.positions import Grid
 from synclora.media.decode import Decoder

@@ -29,7 +29,7 @@ from synclora.media.settings import MediaLimits
 from synclora.motion.landmarks import Landmarker
 from synclora.motion.measure import FORMAT, Measurement, measure
 from synclora.motion.settings import LandmarkSettings, VerdictSettings
-from synclora.motion.verdict import Judgement, judge
+from synclora.motion.verdict import Judgement, Verdict, judge
 from synclora.pairs.base import Pair, View
 from synclora.pairs.manifest import ManifestError, Row, manifest_row, read_rows, write_rows
 from synclora.report.contact import contact_sheet, stack, write_png
@@ -189,7 +189,9 @@ def _judged(pair_id: str, pair: Pair, halves: Callable[[], tuple[Measurement, Me
         judgement = judge(*both, rule)
     except Exception as error:  # a surprise of the landmarker ends no training run
         _own_landmarker.cache_clear()
-        lost = Judgement.quarantined(Reason.CRASHED, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        lost = Judgement.unmeasured(
+            Verdict.QUARANTINED, Reason.CRASHED, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        )
         return manifest_row(pair_id, pair, lost, None, rule.fingerprint())
     return manifest_row(pair_id, pair, judgement, both, rule.fingerprint())
 

@@ -1,11 +1,11 @@
-"""Ids made of content, measurements that are whole or not there, attempts that are counted within one run."""
+"""Ids made of content, measurements that are whole or not there."""
 
 import os
 
 import numpy as np
 import pytest
 
-from synclora.curation.store import Attempts, MeasurementStore, pair_id, unread_pair_id, view_id
+from synclora.curation.store import MeasurementStore, pair_id, unread_pair_id, view_id
 from synclora.errors import MediaError, Reason
 from synclora.pairs.base import Pair, View
 from tests.report.conftest import measured
@@ -66,23 +66,3 @@ def test_a_broken_measurement_is_as_if_it_were_not_there(tmp_path, data):
     assert store.get("ab12") is None
     store.put("ab12", measured())
     assert store.get("ab12")
-
-
-def test_attempts_end_after_as_many_as_allowed(tmp_path):
-    for _worker in range(2):
-        Attempts(tmp_path / "attempts", "run", 2).begin("pair")
-    with pytest.raises(MediaError) as caught:
-        Attempts(tmp_path / "attempts", "run", 2).begin("pair")
-    assert (caught.value.reason, caught.value.detail) == (Reason.CRASHED, "ended its worker 2 times")
-    Attempts(tmp_path / "attempts", "run", 2).begin("another")
-
-
-def test_attempts_of_an_earlier_run_and_finished_ones_do_not_count(tmp_path):
-    for run in ("one", "two", "three"):
-        Attempts(tmp_path, run, 1).begin("pair")
-    attempts = Attempts(tmp_path, "three", 1)
-    attempts.end("pair")
-    attempts.end("pair")
-    attempts.begin("pair")
-    (tmp_path / "pair").write_text("torn")
-    attempts.begin("pair")

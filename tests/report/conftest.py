@@ -16,7 +16,7 @@ from synclora.errors import Reason
 from synclora.motion.measure import STAMP, Measurement
 from synclora.motion.settings import VerdictSettings
 from synclora.motion.signals import NOISE_FLOOR, SIGNALS, Signal
-from synclora.motion.verdict import Judgement, judge
+from synclora.motion.verdict import Judgement, Verdict, judge
 from synclora.pairs.base import Pair, View
 from synclora.pairs.manifest import manifest_row, write_rows
 
@@ -120,7 +120,7 @@ def row(
 
 def unread(name: str, reason: Reason, detail: str) -> dict:
     """A quarantined row."""
-    judgement = Judgement.quarantined(reason, detail)
+    judgement = Judgement.unmeasured(Verdict.QUARANTINED, reason, detail)
     return manifest_row(f"id-{name}", Pair(name, View("/none/a.mp4"), View("/none/b.mp4")), judgement, None, RULE.fingerprint())
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from synclora.attempts import Attempts
 from synclora.backbone.find import find_backbone
-from synclora.curation.store import Attempts
 from synclora.errors import Reason
 from synclora.incontext.positions import Grid
 from synclora.media.decode import Decoder
