@@ -32,16 +32,25 @@ def tiny_folder(kind: str) -> Path:
     Raises:
         KeyError: there is no such miniature.
     """
-    build = MINIATURES[kind]
+    return kept_folder(f"{kind}-v{_VERSION}", MINIATURES[kind])
+
+
+def kept_folder(name: str, build: Callable[[Path], None]) -> Path:
+    """A folder of the user's cache that is made once: whole, or not at all.
+
+    Args:
+        name: of the folder; another one when what is built changes.
+        build: fills an empty folder. Torch's randomness starts from the same seed each time, and the caller's is left alone.
+    """
     cache = cache_folder() / "tiny"
-    folder = cache / f"{kind}-v{_VERSION}"
+    folder = cache / name
     if folder.exists():
         return folder
     import diffusers  # noqa: F401  for `quiet`, which keeps imported libraries quiet only
     import transformers  # noqa: F401
 
     cache.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{kind}-", dir=cache))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=cache))
     try:
         with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(_SEED)
@@ -106,8 +115,17 @@ def _ltx_video(folder: Path) -> None:
 
 
 def _ltx_2(folder: Path) -> None:
-    """LTX-2.3 in what a video's velocity depends on: gates, split rotation, a modulated caption, connectors that fill up with registers."""
-    from diffusers import AutoencoderKLLTX2Video, LTX2InContextPipeline, LTX2VideoTransformer3DModel
+    from diffusers import LTX2InContextPipeline
+
+    LTX2InContextPipeline(**ltx_2_parts()).save_pretrained(folder, safe_serialization=True)
+
+
+def ltx_2_parts() -> dict[str, Any]:
+    """LTX-2.3 in what a video's velocity depends on: gates, split rotation, a modulated caption, connectors that fill up with registers.
+
+    Under the names that all of the family's pipelines give them.
+    """
+    from diffusers import AutoencoderKLLTX2Video, LTX2VideoTransformer3DModel
     from diffusers.pipelines.ltx2 import LTX2TextConnectors
 
     size = {"num_layers": 4, "in_channels": 16, "out_channels": 16, "num_attention_heads": 4, "attention_head_dim": 32}
@@ -134,9 +152,16 @@ def _ltx_2(folder: Path) -> None:
     deep = {"video_connector_num_layers": 1, "audio_connector_num_layers": 1, "rope_type": "split"}
     connectors = LTX2TextConnectors(**read, **video, **heard, **deep, video_gated_attn=True, audio_gated_attn=True)
     audio_vae, vocoder = _sound()
-    LTX2InContextPipeline(
-        _scheduler(), vae, audio_vae, text_encoder, tokenizer, connectors, transformer, vocoder
-    ).save_pretrained(folder, safe_serialization=True)
+    return {
+        "scheduler": _scheduler(),
+        "vae": vae,
+        "audio_vae": audio_vae,
+        "text_encoder": text_encoder,
+        "tokenizer": tokenizer,
+        "connectors": connectors,
+        "transformer": transformer,
+        "vocoder": vocoder,
+    }
 
 
 def _gemma() -> tuple[Any, Any]:

@@ -4,11 +4,8 @@ worker = PairWorker(recipe, out, run="…")
 result = worker.judge(pair)
 """
 
-import os
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from synclora.attempts import Attempts
 from synclora.curation.cores import claim_core
 from synclora.curation.recipe import CurateRecipe
 from synclora.curation.store import MeasurementStore, pair_id, unread_pair_id, view_id
+from synclora.deadline import deadline
 from synclora.errors import MediaError, Reason
 from synclora.media.decode import Decoder, Picture
 from synclora.motion.landmarks import Landmarker
@@ -101,7 +99,7 @@ class PairWorker:
         self._landmarker = self._landmarker or Landmarker(self._recipe.landmarks)
         self._attempts.begin(attempt)  # by name: two rows of one content may be in work at once
         try:
-            with _deadline(self._recipe.faults.seconds_per_pair):
+            with deadline(self._recipe.faults.seconds_per_pair):
                 return known[0] or self._measure(pair.source, ids[0]), known[1] or self._measure(pair.edited, ids[1])
         except (MediaError, OSError):
             raise
@@ -143,15 +141,3 @@ class _Timed(Iterator[Picture]):
             return next(self._frames)
         finally:
             self.reading += time.process_time() - before
-
-
-@contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
-    """End this process if the block takes longer: native code that hangs cannot be interrupted otherwise. Its pair counts one attempt."""
-    timer = threading.Timer(seconds, os._exit, (75,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()

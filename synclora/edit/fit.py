@@ -33,7 +33,7 @@ from synclora.edit.warp import Doubles, filled, joined, moved, resemblance, rota
 from synclora.errors import MediaError, Reason
 from synclora.media.decode import Picture
 from synclora.motion.signals import FACE_FRAME
-from synclora.motion.stills import still_faces
+from synclora.motion.stills import face_distance, face_width, still_faces
 
 MAX_SCALE = 4.0
 """Beyond, the smaller of the two faces has too few pixels to be the other's."""
@@ -51,7 +51,6 @@ NEARER = 0.1
 MAX_FOREIGN = 0.05
 """Share of the picture that may be filled with the source's own where the rest shows another view: a strip at the border."""
 _SURE = 0.7  # of a face in a part of the picture, where curtains and flames fill more of the view
-_EAR, _OTHER_EAR = FACE_FRAME.index(234), FACE_FRAME.index(454)
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def fit_frame(edited: Picture, source: Picture, settings: EditSettings, what: st
     faces = _both_faces(picture, source)
     if faces is None:
         return picture, Fit(kind=kind)
-    before, refuse = _distance(*faces), settings.max_misalignment
+    before, refuse = face_distance(*faces), settings.max_misalignment
     if before > refuse and not settings.align:
         raise _refusal(what, before, f"more than {refuse:g}; align it with the source's, or allow aligning")
     as_it_is = picture, Fit(kind=kind, misalignment_before=before, misalignment_after=before)
@@ -166,7 +165,7 @@ def _aligned(edited: Picture, placed: Doubles, source: Picture, faces: tuple[Dou
     turn = _Turn.between(*faces, np.array([size.width - 1, size.height - 1]) / 2)
     whole = joined(turn.matrix, placed)
     picture, cover_yx = warped(edited, whole, size), warped(np.full(edited.shape, 255, np.uint8), whole, size)[..., 0] / 255.0
-    after = _distance(moved(faces[0], turn.matrix), faces[1])
+    after = face_distance(moved(faces[0], turn.matrix), faces[1])
     return _Aligned(turn, picture, cover_yx, after, resemblance(picture, source, cover_yx))
 
 
@@ -187,8 +186,8 @@ def _both_faces(picture: Picture, source: Picture) -> tuple[Doubles, Doubles] | 
     ours = _faces(picture) if theirs else []
     if not ours:
         return None
-    still = max(theirs, key=_width)
-    return min(ours, key=lambda face: _distance(face, still)), still
+    still = max(theirs, key=face_width)
+    return min(ours, key=lambda face: face_distance(face, still)), still
 
 
 def _faces(picture: Picture) -> list[Doubles]:
@@ -202,15 +201,6 @@ def _faces(picture: Picture) -> list[Doubles]:
             new = still_faces(part, _SURE)
             found, places = [*found, *new], [*places, *[(left, top)] * len(new)]
     return [face[list(FACE_FRAME), :2].astype(np.float64) + place for face, place in zip(found, places, strict=True)]
-
-
-def _width(face_kc: Doubles) -> float:
-    return float(np.linalg.norm(face_kc[_EAR] - face_kc[_OTHER_EAR]))
-
-
-def _distance(face_kc: Doubles, still_kc: Doubles) -> float:
-    """Mean distance of the points in widths of the source's face."""
-    return float(np.linalg.norm(face_kc - still_kc, axis=-1).mean()) / max(1.0, _width(still_kc))
 
 
 def _refusal(what: str, before: float, rest: str) -> MediaError:

@@ -10,13 +10,14 @@ from markupsafe import Markup
 
 from synclora.errors import Reason
 from synclora.media.decode import Decoder
+from synclora.media.images import read_picture
 from synclora.motion.settings import CUES, Cue, VerdictSettings
 from synclora.motion.sync import Agreement
 from synclora.motion.verdict import Verdict, least_r
 from synclora.pairs.base import View
 from synclora.report.charts import line_chart
 from synclora.report.curves import Curve, curves_of
-from synclora.report.frames import face_box, jpeg, pictures
+from synclora.report.frames import MAX_HEIGHT, face_box, jpeg, pictures
 from synclora.report.limits import Part, failing, tightest
 from synclora.report.moments import Moment, moments_of
 from synclora.report.words import PART_WORDS, SIGNAL_WORDS, explain, number
@@ -88,7 +89,7 @@ def card_of(
     nearest = tightest(row, rule) if near and rule and row["verdict"] == Verdict.KEPT else None
     focus = nearest.cue if nearest and nearest.cue else _focus(row, bad, near)
     moments = moments_of(row, curves, focus) if curves else []
-    strip, note = _strip(row, moments, decoder, folder) if curves else ([], "The videos were never measured.")
+    strip, note = _strip(row, moments, decoder, folder) if curves else _stills(row, folder)
     return Card(
         name=row["name"] or row["pair_id"] or "",
         verdict=row["verdict"],
@@ -96,7 +97,7 @@ def card_of(
         why=explain(row["reason"]),
         detail=row["detail"] or (f"Nearest limit: {nearest.words}." if nearest else ""),
         caption=row["caption"] or "",
-        files=[(half, _place(row, half)) for half in ("source", "edited")],
+        files=[(half, _place(row, half)) for half in ("source", "edited") if row[half]],
         figures=_figures(row),
         panels=[_panel(curve, row["parts"], bad, rule, moments, float(row["fps"])) for curve in curves],
         strip=strip,
@@ -186,6 +187,25 @@ def _strip(row: dict[str, Any], moments: Sequence[Moment], decoder: Decoder, fol
         ]
         columns.append(Column(str(i) if i else "", f"{moment.frame / row['fps']:.2f} s", moment.label, *pair))
     return columns, " ".join(problems)
+
+
+def _stills(row: dict[str, Any], folder: Path | str) -> tuple[list[Column], str]:
+    """What a pair without measurements shows: the pictures that were to be animated, if that is how far it came."""
+    named = [str(Path(folder) / row[half]) if _is_still(row[half]) else "" for half in ("source", "edited")]
+    if not any(named):
+        return [], "The videos were never measured."
+    return [Column("", "", "before it was animated", *(_still(path) for path in named))], "Dropped before it was animated."
+
+
+def _is_still(place: str | None) -> bool:
+    return bool(place) and Path(str(place)).suffix.lower() == ".png"
+
+
+def _still(path: str) -> str:
+    try:
+        return jpeg(read_picture(path, 2 * MAX_HEIGHT)) if path else ""
+    except Exception:  # removed or damaged since: nothing that is wrong with a picture ends a report
+        return ""
 
 
 def _picture(picture: Any, first_face: list[float], cue: Cue | None) -> str:

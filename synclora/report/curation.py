@@ -18,8 +18,10 @@ from synclora.media.decode import Decoder
 from synclora.media.settings import MediaLimits
 from synclora.motion.settings import CUES, VerdictSettings
 from synclora.motion.verdict import Verdict
+from synclora.pairs.diffusion.store import MadeStore
 from synclora.report.cards import Card, card_of
 from synclora.report.charts import Limit, histogram, stacked_bar
+from synclora.report.funnel import generated_section
 from synclora.report.page import render, write_page
 from synclora.report.select import Survey, choose, fetch, take
 from synclora.report.svg import Doubles
@@ -68,6 +70,7 @@ def write_report(
     shown: int = 4,
     rule: VerdictSettings | None = None,
     limits: MediaLimits | None = None,
+    generated: MadeStore | None = None,
 ) -> None:
     """Write the report of a manifest.
 
@@ -79,6 +82,7 @@ def write_report(
         shown: cards in each of the three groups.
         rule: the rule that judged the manifest, for its limits; rows hold its fingerprint only.
         limits: those under which the videos were opened, and their frames are now.
+        generated: what diffusion models made in the run's folder; if rows are of their scenes, the page begins with how many came how far.
 
     Raises:
         ManifestError: the manifest cannot be read.
@@ -98,6 +102,7 @@ def write_report(
         distributions=_distributions(survey, rule),
         sections=_sections(manifest, survey, shown, rule, limits),
         limits_known=rule is not None,
+        generated=generated_section(manifest, generated, limits) if generated else None,
         unlisted=survey.verdicts[Verdict.QUARANTINED] - len(survey.quarantined),
     )
     write_page(out, page)

@@ -26,7 +26,7 @@ Row = dict[str, Any]
 SERIES = ("sync", *(f"sync_{cue}" for cue in CUES), "lag", "edit_strength")
 """Columns that are drawn as histograms."""
 
-_COLUMNS = ["name", "verdict", "reason", "detail", *SERIES, "local_lag", "edit_hold", "misalignment", "parts"]
+_COLUMNS = ["name", "verdict", "reason", "detail", *SERIES, "local_lag", "edit_hold", "misalignment", "frames", "parts"]
 
 MAX_QUARANTINED = 200
 """Rows of the table of quarantined inputs; more are counted, not listed."""
@@ -40,6 +40,7 @@ class Light(NamedTuple):
     reason: str
     sync: float
     slack: float
+    measured: bool
 
 
 class Listed(NamedTuple):
@@ -94,7 +95,7 @@ def take(manifest: Path, rule: VerdictSettings | None) -> Survey:
                 survey.quarantined.append(Listed(row["name"] or "", reason, row["detail"] or ""))
             continue
         sync = math.nan if row["sync"] is None else row["sync"]
-        survey.judged.append(Light(index, verdict, reason, sync, slack(row, rule)))
+        survey.judged.append(Light(index, verdict, reason, sync, slack(row, rule), row["frames"] is not None))
         for name in SERIES:
             if row[name] is not None:
                 survey.values[name, verdict].append(row[name])
@@ -121,13 +122,13 @@ def choose(survey: Survey, shown: int) -> Picks:
 
 
 def _spread(rows: Iterable[Light], shown: int) -> list[Light]:
-    """One of each reason in turn, frequent reasons first, the clearest case of each first."""
+    """One of each reason in turn, frequent reasons first, the clearest case of each first; what was dropped before it moved comes last."""
     by_reason: dict[str, list[Light]] = defaultdict(list)
     for row in rows:
         by_reason[row.reason].append(row)
     for group in by_reason.values():
-        group.sort(key=lambda row: (row.slack if row.slack == row.slack else -math.inf, row.at))
-    groups = sorted(by_reason.values(), key=lambda group: (-len(group), group[0].reason))
+        group.sort(key=lambda row: (not row.measured, row.slack if row.slack == row.slack else -math.inf, row.at))
+    groups = sorted(by_reason.values(), key=lambda group: (not group[0].measured, -len(group), group[0].reason))
     return [row for turn in zip_longest(*groups) for row in turn if row is not None][:shown]
 
 

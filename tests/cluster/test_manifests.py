@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
+from ray.autoscaler._private.kuberay.autoscaling_config import _get_custom_resources
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from synclora.curation.recipe import CurateRecipe
+from synclora.pairs.diffusion.settings import GenerateSettings, Stage
 from synclora.train.loop import check_sharing
 from synclora.train.recipe import TrainRecipe
 
@@ -45,6 +48,7 @@ def clusters() -> dict[str, dict[str, Any]]:
         "raycluster": load(KUBERAY / "raycluster.yaml")["spec"],
         "rayjob": load(KUBERAY / "rayjob-curate.yaml")["spec"]["rayClusterSpec"],
         "trainjob": load(KUBERAY / "rayjob-train.yaml")["spec"]["rayClusterSpec"],
+        "generatejob": load(KUBERAY / "rayjob-generate.yaml")["spec"]["rayClusterSpec"],
         "rayservice": load(KUBERAY / "rayservice.yaml")["spec"]["rayClusterConfig"],
     }
 
@@ -65,8 +69,13 @@ every_cloud = pytest.mark.parametrize("cloud", CLOUDS)
 
 
 def gpu_pods() -> dict[str, dict[str, Any]]:
-    """The pods that training runs in."""
+    """The pods that have a card."""
     return {name: pod for name, pod in PODS.items() if gpus(pod)}
+
+
+def training_pods() -> dict[str, dict[str, Any]]:
+    """Those that training runs in, too: all but what generating has for each of its models."""
+    return {name: pod for name, pod in gpu_pods().items() if not name.startswith("generatejob")}
 
 
 def gpus(pod: dict[str, Any]) -> int:
@@ -106,6 +115,7 @@ def recipe() -> TrainRecipe:
         ("raycluster.yaml", "ray.io/v1", "RayCluster"),
         ("rayjob-curate.yaml", "ray.io/v1", "RayJob"),
         ("rayjob-train.yaml", "ray.io/v1", "RayJob"),
+        ("rayjob-generate.yaml", "ray.io/v1", "RayJob"),
         ("rayservice.yaml", "ray.io/v1", "RayService"),
         ("storage.yaml", "v1", "PersistentVolumeClaim"),
         ("token-secret.yaml", "v1", "Secret"),
@@ -122,6 +132,7 @@ def test_no_manifest_is_left_unread() -> None:
         "raycluster.yaml",
         "rayjob-curate.yaml",
         "rayjob-train.yaml",
+        "rayjob-generate.yaml",
         "rayservice.yaml",
         "storage.yaml",
         "token-secret.yaml",
@@ -134,6 +145,7 @@ def commands() -> dict[str, list[str]]:
     lines = {
         "rayjob": load(KUBERAY / "rayjob-curate.yaml")["spec"]["entrypoint"],
         "trainjob": load(KUBERAY / "rayjob-train.yaml")["spec"]["entrypoint"],
+        "generatejob": load(KUBERAY / "rayjob-generate.yaml")["spec"]["entrypoint"],
     }
     for path in (*(CLUSTER / name for name in CLOUDS), CLUSTER / "README.md"):
         for index, found in enumerate(re.finditer(r"python jobs/\w+\.py (--[^\n`…]+)", path.read_text())):
@@ -162,7 +174,10 @@ def test_entry_point_takes_the_flags(job: str) -> None:
     assert [flag for flag in sorted(flags) if not re.search(rf"{flag}\b", done.stdout)] == []
 
 
-@pytest.mark.parametrize(("name", "flags"), [("rayjob cpu", ("--input", "--out")), ("trainjob gpu", ("--set", "--out"))])
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [("rayjob cpu", ("--input", "--out")), ("trainjob gpu", ("--set", "--out")), ("generatejob video", ("--out",))],
+)
 def test_job_works_on_the_shared_volume(name: str, flags: tuple[str, ...]) -> None:
     words = commands()[name.split()[0]]
     mounts = {mount["mountPath"] for mount in container(PODS[name])["volumeMounts"] if mount["name"] == "data"}
@@ -286,7 +301,7 @@ def test_training_job_has_a_gpu_for_every_worker(recipe: TrainRecipe) -> None:
     check_sharing(recipe, workers)
 
 
-@pytest.mark.parametrize("pod", gpu_pods().values(), ids=gpu_pods().keys())
+@pytest.mark.parametrize("pod", training_pods().values(), ids=training_pods().keys())
 def test_gpu_pods_hold_training(pod: dict[str, Any], recipe: TrainRecipe) -> None:
     count, limits = gpus(pod), container(pod)["resources"]["limits"]
     encoding = recipe.encode_resources.actor_cpus + 1  # its decoder is a process of its own
@@ -307,6 +322,70 @@ def test_shared_memory_holds_the_object_store(pod: dict[str, Any]) -> None:
 
 def test_training_job_and_standing_cluster_have_the_same_gpu_pods() -> None:
     assert gpu_pods()["trainjob gpu"] == gpu_pods()["raycluster gpu"]
+
+
+@pytest.fixture(scope="module")
+def generating() -> CurateRecipe:
+    """What the generating job runs."""
+    return CurateRecipe.from_yaml(ROOT / option(commands()["generatejob"], "--recipe"))
+
+
+def groups(name: str) -> dict[str, dict[str, Any]]:
+    """The worker groups of a cluster."""
+    return {group["groupName"]: group for group in clusters()[name]["workerGroupSpecs"]}
+
+
+def of_recipe(recipe: CurateRecipe) -> GenerateSettings:
+    assert recipe.generate
+    return recipe.generate
+
+
+def test_generating_job_has_a_group_for_every_model(generating: CurateRecipe) -> None:
+    """Named by the resource that the pool asks for, in the words that Ray's own autoscaler reads."""
+    pools = {stage.value: of_recipe(generating).stage(stage).pool for stage in Stage}
+    offered = {
+        name: _get_custom_resources(group.get("resources", {}), group["rayStartParams"], name)
+        for name, group in groups("generatejob").items()
+    }
+    assert offered == {"cpu": {}} | {pool.resource: {pool.resource: 1} for pool in pools.values()}
+    assert clusters()["generatejob"]["enableInTreeAutoscaling"] is True
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_generating_groups_hold_their_pools(stage: Stage, generating: CurateRecipe) -> None:
+    pool = of_recipe(generating).stage(stage).pool
+    group = groups("generatejob")[pool.resource]
+    pod = group["template"]["spec"]
+    limits = container(pod)["resources"]["limits"]
+    actors = int(gpus(pod) / pool.gpus)  # in one pod
+    assert actors >= 1
+    assert group["maxReplicas"] * actors == pool.max_actors
+    assert group["minReplicas"] * actors <= pool.min_actors  # pods go when their model has no work left
+    assert int(limits["cpu"]) >= actors * pool.cpus
+    assert SCHEDULABLE * (size(limits["memory"]) - NODE_OVERHEAD_BYTES) >= actors * pool.memory_mb * 2**20
+    assert {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"} in pod["tolerations"]
+
+
+def test_generating_job_checks_and_judges_beside_the_cards(generating: CurateRecipe) -> None:
+    group = groups("generatejob")["cpu"]
+    limits = container(group["template"]["spec"])["resources"]["limits"]
+    assert not gpus(group["template"]["spec"])
+    judging = generating.resources.actors * generating.resources.actor_cpus
+    assert (
+        0 < judging + 2 * of_recipe(generating).checks.cpus <= int(limits["cpu"]) * group["minReplicas"]
+    )  # the first pod has room for all
+    memory = SCHEDULABLE * (size(limits["memory"]) - NODE_OVERHEAD_BYTES)
+    assert generating.resources.actors * generating.resources.actor_memory_mb * 2**20 <= memory
+
+
+def test_generating_pods_may_fetch_gated_weights() -> None:
+    """From one secret, which need not be there; the page says how it is made."""
+    pods = [pod for name, pod in PODS.items() if name.startswith("generatejob")]
+    references = [
+        entry["valueFrom"]["secretKeyRef"] for pod in pods for entry in container(pod)["env"] if entry["name"] == "HF_TOKEN"
+    ]
+    assert references == [{"name": "synclora-hub", "key": "token", "optional": True}] * len(pods)
+    assert "create secret generic synclora-hub --from-literal=token=" in (CLUSTER / "README.md").read_text()
 
 
 @every_cluster
@@ -376,7 +455,8 @@ def test_cloud_folders_of_the_commands_are_made(cloud: str) -> None:
     (cache,) = (line.removeprefix("-e HF_HOME=") for line in config["docker"]["run_options"] if line.startswith("-e HF_HOME="))
     (line,) = (line for line in config["initialization_commands"] if "chown 1000" in line)
     made, owned = (set(re.findall(r"/data/\w+", part)) for part in line.split("&&"))
-    named = {word for words in commands().values() for word in words if word.startswith("/data/")}
+    here = (words for name, words in commands().items() if name != "generatejob")  # on Kubernetes alone
+    named = {word for words in here for word in words if word.startswith("/data/")}
     assert named | {cache} <= made == owned
 
 

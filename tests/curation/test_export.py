@@ -7,9 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from synclora.curation.export import export_all, export_pair, kept_paths, write_metadata
+from synclora.curation.export import NEEDED, export_all, export_pair, kept_paths, write_metadata
 from synclora.media.decode import Decoder
+from synclora.pairs.manifest import read_rows
+from synclora.train.curated import read_set
 from tests.media.conftest import encode
+from tests.pairs.diffusion.by_hand import KEPT, NO_EDIT, TWO_PEOPLE, make
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +127,19 @@ def test_metadata_has_both_trainers_columns_and_stale_videos_go(out, decoder):
     assert [line["pair_id"] for line in lines] == ["p1", "p3"]
     for half in ("source", "edited"):
         assert sorted(path.name for path in (out / "kept" / half).iterdir()) == ["p1.mp4", "p3.mp4"]
+
+
+@pytest.mark.parametrize("caption", ["", "3d1t"])
+def test_a_generated_pair_keeps_its_caption_its_instruction_or_the_token(out, decoder, caption):
+    make(out, [NO_EDIT, KEPT, TWO_PEOPLE], caption=caption)
+    rows = list(read_rows(out / "manifest.parquet", list(NEEDED)))
+    rows[1] |= {"frames": 9, "fps": 16.0, "width": 96, "height": 96}  # the rows' measurements are synthetic
+    assert export_all(rows, out, decoder) == {}
+    write_metadata(out, rows, {})
+    (line,) = (json.loads(line) for line in (out / "metadata.jsonl").read_text(encoding="utf-8").splitlines())
+    assert line["caption"] == (caption or "change the hair, number 1")
+    assert line["pair_id"] == "id-1"
+    for half, path in kept_paths(out, "id-1").items():
+        assert path.samefile(out / rows[1][half])  # linked: the same run made it
+    (sample,) = read_set(out)
+    assert sample.caption == line["caption"]

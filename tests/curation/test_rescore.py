@@ -8,6 +8,8 @@ from synclora.motion.settings import VerdictSettings
 from synclora.motion.verdict import judge
 from synclora.pairs.base import Pair, View
 from synclora.pairs.manifest import manifest_row, read_rows, write_rows
+from tests.pairs.diffusion.by_hand import BROKEN_VIDEO, KEPT, NO_EDIT, TWO_PEOPLE
+from tests.pairs.diffusion.by_hand import rows as generated
 from tests.report.conftest import like, measured, row, wave
 
 HALVES = {
@@ -62,3 +64,16 @@ def test_the_best_by_score_then_by_id():
     back = list(rejudged(rows, VerdictSettings(), "f"))
     assert sum(r["verdict"] == "kept" for r in back) == 4
     assert np.isfinite(back[0]["sync"])
+
+
+def test_scenes_dropped_before_they_had_videos_stay_as_they_are(tmp_path):
+    first = generated(tmp_path, [NO_EDIT, KEPT, TWO_PEOPLE, BROKEN_VIDEO, NO_EDIT])
+    write_rows(tmp_path / "before.parquet", first)
+    rule = VerdictSettings(min_sync=1.0, min_edit=0.9)
+    again = list(without_duplicates(rejudged(read_rows(tmp_path / "before.parquet"), rule, "after")))
+    before = list(read_rows(tmp_path / "before.parquet"))
+    for i in (0, 2, 3, 4):
+        assert again[i] == before[i] | {"recipe": "after"}
+    assert (again[1]["verdict"], again[1]["reason"]) == ("rejected", "no_edit")
+    kept = list(best_of(read_rows(tmp_path / "before.parquet"), {"id-1": 1.0}, 1))
+    assert kept == before

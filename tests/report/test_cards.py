@@ -2,6 +2,8 @@ import pytest
 
 from synclora.media.decode import Decoder
 from synclora.report.cards import card_of
+from tests.pairs.diffusion.by_hand import NO_EDIT, NO_PORTRAIT, TWO_PEOPLE
+from tests.pairs.diffusion.by_hand import rows as generated
 from tests.report.conftest import RULE, measured, row
 
 
@@ -42,3 +44,20 @@ def test_a_cue_left_out_is_named():
     with Decoder() as decoder:
         card = card_of(made, RULE, decoder)
     assert card.panels[1].chips[0].text == "left out of this run"
+
+
+def test_a_scene_dropped_before_it_had_videos_shows_its_pictures(tmp_path):
+    made = generated(tmp_path, [NO_EDIT, TWO_PEOPLE, NO_PORTRAIT])
+    with Decoder() as decoder:
+        bare, people, nothing = (card_of(one, RULE, decoder, folder=tmp_path) for one in made)
+        gone = card_of(made[0], RULE, decoder, folder=tmp_path / "moved")
+    (column,) = bare.strip
+    assert column.source.startswith("data:image/jpeg")
+    assert column.edited.startswith("data:image/jpeg")
+    assert column.source != column.edited
+    assert (bare.note, bare.panels) == ("Dropped before it was animated.", [])
+    assert [half for half, _place in bare.files] == ["source", "edited"]
+    assert [half for half, _place in people.files] == ["source"]
+    assert people.strip[0].edited == ""
+    assert (nothing.strip, nothing.files, nothing.note) == ([], [], "The videos were never measured.")
+    assert [(one.source, one.edited) for one in gone.strip] == [("", "")]

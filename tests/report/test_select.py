@@ -6,6 +6,8 @@ from synclora.motion.verdict import Verdict
 from synclora.pairs.manifest import ManifestError
 from synclora.report import select
 from synclora.report.select import choose, fetch, take
+from tests.pairs.diffusion.by_hand import NO_EDIT, TWO_PEOPLE
+from tests.pairs.diffusion.by_hand import rows as generated
 from tests.report.conftest import RULE, unread
 
 
@@ -57,6 +59,19 @@ def test_more_quarantined_rows_than_fit_are_counted_not_listed(made, monkeypatch
     survey = take(made([unread(f"{i}", Reason.CRASHED, "x") for i in range(5)]), None)
     assert len(survey.quarantined) == 3
     assert survey.verdicts["quarantined"] == 5
+
+
+def test_what_was_dropped_before_it_had_videos_comes_last(made, rows, tmp_path):
+    bare = generated(tmp_path, [NO_EDIT, NO_EDIT, NO_EDIT, TWO_PEOPLE])
+    bare[0]["reason"] = Reason.GAZE.value
+    manifest = made([*bare, *(row for row in rows if row["name"] in ("dubbed", "rough", "staring"))])
+    survey = take(manifest, RULE)
+    assert [row.measured for row in survey.judged] == [False] * 3 + [True] * 3
+    assert [row.name for row in survey.quarantined] == ["0000003-hair"]
+    picks = choose(survey, 2)
+    assert names(manifest, picks.borderline) == ["rough", "staring"]
+    assert names(manifest, picks.rejected) == ["dubbed", "0000001-beard"]
+    assert names(manifest, choose(survey, 3).rejected) == ["0000001-beard", "0000000-beard", "0000002-beard"]
 
 
 def test_a_manifest_that_is_none_is_named(tmp_path):
