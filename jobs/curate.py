@@ -2,11 +2,11 @@
 
 python jobs/curate.py                                    the puppet: makes its own pairs, judges them, shows the result
 python jobs/curate.py --input shoots/may --out out/may   your own pairs
+python jobs/curate.py --recipe jobs/recipes/diffusion.yaml --target-kept 512      pairs of its own, made by diffusion models
 python jobs/curate.py --out out/may --rescore --without gaze
 ray job submit --working-dir . -- python jobs/curate.py --input /data/in --out /data/out
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -18,74 +18,55 @@ from jobs.session import RECIPES, connect, finish  # first: it sets what Ray rea
 # isort: split
 import argparse
 import json
-import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import ray
 import ray.data
 from rich.console import Console
 
+from jobs.judging import Item, Pairs, judging, most_actors, rows_of
 from synclora.command import absolute, one_line
 from synclora.curation.command import parse, recipe_of
 from synclora.curation.export import NEEDED, export_all, write_metadata
 from synclora.curation.outdir import CURATION, check_made, check_same_measuring, remember
 from synclora.curation.recipe import CurateRecipe
 from synclora.curation.rescore import best_of, rejudged, without_duplicates
-from synclora.curation.summary import Tally, closing_table, watched
-from synclora.curation.worker import PairWorker
+from synclora.curation.summary import Tally, closing_table, watched, watched_scenes
 from synclora.errors import MediaError, Reason, SyncLoraError
 from synclora.media.decode import Decoder
 from synclora.outdir import OutputError, open_output
-from synclora.pairs.base import Pair, PairSource, View
+from synclora.pairs.base import Pair, PairSource
 from synclora.pairs.detect import find_pairs
-from synclora.pairs.manifest import SCHEMA, Row, read_rows, write_rows
+from synclora.pairs.diffusion.store import MadeStore
+from synclora.pairs.manifest import Row, read_rows, write_rows
 from synclora.pairs.puppet.source import PuppetPairs
 from synclora.report.curation import write_report
 
-Item = dict[str, Any]
-"""What passes between stages: a pair as JSON, later its row as Arrow bytes; `stop` says why the whole run must end."""
+if TYPE_CHECKING:
+    from synclora.pairs.diffusion.model import OpenModel
 
 
 class Prepare:
-    """Stage 1: make a pair's files exist. A task, so that any node's spare CPU does it."""
+    """Before the judge: make a pair's files exist. A task, so that any node's spare CPU does it."""
 
     def __init__(self, source: PairSource, out: Path) -> None:
         self.source, self.out = source, out
 
     def __call__(self, item: Item) -> Item:
         """The pair with its files, or with the reason why there are none."""
-        pair = _pair(item["pair"])
+        pair = Pairs().pair(item)
         try:
             pair = pair if pair.problem else self.source.materialise(pair, self.out / "generated")
         except MediaError as error:
             pair = pair.failed(error.reason, error.detail)
         except (OSError, SyncLoraError) as error:
-            return {"pair": item["pair"], "stop": one_line(error)}
+            return {"pair": item["pair"], "stop": one_line(error), "wrong": ""}
         except Exception as error:  # a surprise is the pair's failure, not the run's
             pair = pair.failed(Reason.CRASHED, f"making it: {type(error).__name__}: {one_line(error)}")
-        return {"pair": json.dumps(asdict(pair)), "stop": ""}
-
-
-class Judge:
-    """Stage 2: measure and judge. An actor, because MediaPipe's graphs take seconds to build and 500 MB to hold."""
-
-    def __init__(self, recipe: CurateRecipe, out: Path, run: str) -> None:
-        self.worker = PairWorker(recipe, out, run)
-
-    def __call__(self, item: Item) -> Item:
-        """The pair's row, with what its measuring cost."""
-        if item["stop"]:
-            return {"stop": item["stop"]}
-        try:
-            result = self.worker.judge(_pair(item["pair"]))
-        except OSError as error:
-            return {"stop": one_line(error)}
-        row = pa.RecordBatch.from_pylist([result.row], SCHEMA).serialize().to_pybytes()
-        cost = {"frames": result.frames, "begun": result.begun, "ended": result.ended, "ceiling": result.ceiling}
-        return {"row": row, "stop": "", "worker": f"{os.uname().nodename} {os.getpid()}", **cost}
+        return {"pair": json.dumps(asdict(pair)), "stop": "", "wrong": ""}
 
 
 def curate(source: PairSource, pairs: list[Pair], recipe: CurateRecipe, out: Path, tally: Tally) -> Iterator[Row]:
@@ -94,29 +75,13 @@ def curate(source: PairSource, pairs: list[Pair], recipe: CurateRecipe, out: Pat
     Raises:
         OSError: the output folder cannot be written (a full disk).
     """
-    resources = recipe.resources
-    actors = min(resources.actors or max(1, int(ray.cluster_resources().get("CPU", 1))), len(pairs))  # type: ignore[no-untyped-call]
-    rows = (
-        ray.data.from_items([{"pair": json.dumps(asdict(pair))} for pair in pairs], override_num_blocks=len(pairs))
-        .map(
-            Prepare(source, out),
-            compute=ray.data.TaskPoolStrategy(size=min(actors * resources.prepare_ahead, len(pairs))),
-            num_cpus=resources.prepare_cpus,
-        )
-        .map(
-            Judge,  # type: ignore[arg-type]  # a class makes actors
-            fn_constructor_args=(recipe, out, uuid.uuid4().hex),
-            compute=ray.data.ActorPoolStrategy(size=actors),
-            num_cpus=resources.actor_cpus,
-            num_gpus=resources.actor_gpus or None,
-            memory=resources.actor_memory_mb * 2**20,
-        )
+    resources, actors = recipe.resources, min(most_actors(recipe), len(pairs))
+    prepared = ray.data.from_items([{"pair": json.dumps(asdict(pair))} for pair in pairs], override_num_blocks=len(pairs)).map(
+        Prepare(source, out),
+        compute=ray.data.TaskPoolStrategy(size=min(actors * resources.prepare_ahead, len(pairs))),
+        num_cpus=resources.prepare_cpus,
     )
-    for item in rows.iter_rows():
-        if item["stop"]:
-            raise OSError(item["stop"])
-        tally.measured(*(item[name] for name in ("worker", "frames", "begun", "ended", "ceiling")))
-        yield pa.ipc.read_record_batch(pa.py_buffer(item["row"]), SCHEMA).to_pylist()[0]
+    yield from rows_of(judging(prepared, recipe, out, Pairs(), actors=(actors, actors)).iter_rows(), tally)
 
 
 def export(recipe: CurateRecipe, out: Path) -> dict[str, str]:
@@ -144,7 +109,7 @@ def export(recipe: CurateRecipe, out: Path) -> dict[str, str]:
 def judged(rows: Iterable[Row], recipe: CurateRecipe, out: Path, tally: Tally) -> None:
     """Rows to the manifest: verdicts counted, the best chosen, everything written whole."""
     manifest = out / "manifest.parquet"
-    write_rows(manifest, tally.counting(without_duplicates(rows)))
+    write_rows(manifest, tally.counting(rows))
     if recipe.verdict.best:
         write_rows(manifest, tally.recounting(best_of(read_rows(manifest), tally.scores, recipe.verdict.best)))
     remember(out, recipe)
@@ -159,7 +124,8 @@ def shown(recipe: CurateRecipe, out: Path, tally: Tally, lost: dict[str, str], c
     manifest = out / "manifest.parquet"
     write_metadata(out, read_rows(manifest, list(NEEDED)), lost)
     facts = tally.facts() | {"Recipe": recipe.result_fingerprint()}
-    write_report(manifest, out / "report.html", facts=facts, rule=recipe.verdict, limits=recipe.media)
+    made = MadeStore(out) if recipe.generate else None
+    write_report(manifest, out / "report.html", facts=facts, rule=recipe.verdict, limits=recipe.media, generated=made)
     console.print(closing_table(tally, out))
     if lost:
         identity, why = next(iter(lost.items()))
@@ -168,23 +134,65 @@ def shown(recipe: CurateRecipe, out: Path, tally: Tally, lost: dict[str, str], c
         )
 
 
-def run(arguments: argparse.Namespace, console: Console) -> None:
+def rescore(recipe: CurateRecipe, out: Path, tally: Tally, console: Console) -> None:
+    """Judge what was measured before; no Ray, no video opened but to export it."""
+    check_made(out)
+    with open_output(out, CURATION):
+        check_same_measuring(out, recipe)
+        rows = rejudged(read_rows(out / "manifest.parquet"), recipe.verdict, recipe.result_fingerprint())
+        judged(without_duplicates(rows), recipe, out, tally)
+        with Decoder(recipe.media) as decoder:
+            lost = export_all(read_rows(out / "manifest.parquet", list(NEEDED)), out, decoder)
+        shown(recipe, out, tally, lost, console)
+
+
+def run(arguments: argparse.Namespace, console: Console, open_model: "OpenModel | None" = None) -> None:
     """Curate as asked on the command line.
+
+    Args:
+        arguments: of the command line.
+        console: takes what is said.
+        open_model: how generated pairs come to a model.
 
     Raises:
         SyncLoraError: one line for the user.
     """
     recipe, tally, out = recipe_of(arguments), Tally(), absolute(arguments.out, "--out")
     if arguments.rescore:
-        check_made(out)
-        with open_output(out, CURATION):
-            check_same_measuring(out, recipe)
-            manifest = out / "manifest.parquet"
-            judged(rejudged(read_rows(manifest), recipe.verdict, recipe.result_fingerprint()), recipe, out, tally)
-            with Decoder(recipe.media) as decoder:
-                lost = export_all(read_rows(manifest, list(NEEDED)), out, decoder)
-            shown(recipe, out, tally, lost, console)
+        rescore(recipe, out, tally, console)
+    elif recipe.generate:
+        run_generating(arguments, recipe, out, tally, console, open_model)
+    else:
+        run_given(arguments, recipe, out, tally, console)
+
+
+def run_generating(
+    arguments: argparse.Namespace,
+    recipe: CurateRecipe,
+    out: Path,
+    tally: Tally,
+    console: Console,
+    open_model: "OpenModel | None",
+) -> None:
+    """Pairs that diffusion models make, judged as they come, until the goal is reached."""
+    from jobs.generating import generate, studio  # not above: torch takes seconds that other pairs need not wait
+    from synclora.pairs.diffusion.plan import plan, plan_table
+
+    assert recipe.generate
+    work, goal = studio(recipe.generate, out, open_model), recipe.generate.goal
+    if arguments.plan:
+        console.print(plan_table(plan(recipe.generate, work.founds, out)))
         return
+    with open_output(out, CURATION):
+        connect(console)
+        rows = generate(recipe, work, tally, console)
+        with closing(rows), watched_scenes(console, goal, tally) as watch:
+            judged(tally.until(goal, watch(without_duplicates(rows))), recipe, out, tally)
+        shown(recipe, out, tally, export(recipe, out), console)
+
+
+def run_given(arguments: argparse.Namespace, recipe: CurateRecipe, out: Path, tally: Tally, console: Console) -> None:
+    """Pairs that are there, or puppets."""
     source: PairSource = PuppetPairs(recipe.puppet)
     if arguments.input:
         source = find_pairs(arguments.input, layout=arguments.layout, caption=recipe.caption, max_bytes=recipe.media.max_bytes)
@@ -194,20 +202,14 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     with open_output(out, CURATION):
         connect(console)
         with watched(console, len(pairs)) as watch:
-            judged(watch(curate(source, pairs, recipe, out, tally)), recipe, out, tally)
+            judged(without_duplicates(watch(curate(source, pairs, recipe, out, tally))), recipe, out, tally)
         shown(recipe, out, tally, export(recipe, out), console)
 
 
-def _pair(text: str) -> Pair:
-    fields = json.loads(text)
-    halves = {half: View(**fields[half]) for half in ("source", "edited")}
-    return Pair(**fields | halves | {"problem": Reason(fields["problem"]) if fields["problem"] else None})
-
-
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, open_model: "OpenModel | None" = None) -> int:
     """The command line's exit status."""
     words = sys.argv[1:] if argv is None else argv
-    return finish("curate", lambda console: run(parse(words, RECIPES / "curate.yaml"), console))
+    return finish("curate", lambda console: run(parse(words, RECIPES / "curate.yaml"), console, open_model))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,21 +57,43 @@ def await_room(workers: int, each: dict[str, float], console: Console) -> None:
     Raises:
         SyncLoraError: this machine alone has too little.
     """
-    room = placement_group([each] * workers)
+    await_places([each] * workers, f"{workers} workers", "fewer workers", console)
+
+
+def await_places(places: Sequence[Mapping[str, float]], who: str, smaller: str, console: Console) -> None:
+    """Wait until all these find room at the same time.
+
+    Args:
+        places: what each asks for, by the names of Ray's resources; what is 0 is not asked for.
+        who: they are, for the line that says what is waited for.
+        smaller: what else would do on a machine alone.
+        console: takes the line.
+
+    Raises:
+        SyncLoraError: this machine alone has too little.
+    """
+    asked = [{name: amount for name, amount in place.items() if amount} for place in places]
+    room = placement_group(asked)
     try:
         if room.wait(PATIENCE_S):
             return
         there = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        wanted = " and ".join(f"{workers * amount:g} {name}" for name, amount in each.items())
-        found = " and ".join(f"{there.get(name, 0):g} {name}" for name in each)
-        what = f"{workers} workers need {wanted} at once, there are {found} in all"
+        sums = {name: sum(place.get(name, 0) for place in asked) for place in asked for name in place}
+        lacking = [name for name in sums if sums[name] > there.get(name, 0)] or list(sums)
+        wanted = " and ".join(_amount(name, sums[name]) for name in lacking)
+        found = " and ".join(_amount(name, there.get(name, 0)) for name in lacking)
+        what = f"{who} need {wanted} at once, there are {found} in all"
         if "RAY_ADDRESS" not in os.environ:
-            raise SyncLoraError(f"{what}; fewer workers, or a cluster (cluster/README.md)")
+            raise SyncLoraError(f"{what}; {smaller}, or a cluster (cluster/README.md)")
         console.print(f"{what}: waiting for machines")
         while not room.wait(2):  # short: an interrupt is heard between two calls
             pass
     finally:
         remove_placement_group(room)
+
+
+def _amount(name: str, amount: float) -> str:
+    return f"{amount / 2**30:.1f} GiB of memory" if name == "memory" else f"{amount:g} {name}"
 
 
 def finish(job: str, work: Callable[[Console], None]) -> int:

@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from synclora.command import Parser
 from synclora.curation.recipe import CurateRecipe
@@ -25,14 +26,18 @@ def parse(argv: list[str], default_recipe: Path) -> argparse.Namespace:
     add("--without", action="append", default=[], metavar="CUE", help=f"leave a cue out: {', '.join(CUES)}; repeatable")
     add("--min-sync", type=float, metavar="R", help="keep by this sync score and more")
     add("--best", type=int, metavar="K", help="keep at most the K best")
+    add("--seed", type=int, metavar="N", help="puppets and generated pairs: another set")
     add("--pairs", type=int, metavar="N", help="puppets: how many pairs to make")
-    add("--seed", type=int, metavar="N", help="puppets: another set")
     add(
         "--faces",
         type=lambda text: Path(text).absolute(),
         metavar="DIR",
         help="puppets: portraits to animate (default: the astronaut)",
     )
+    add("--scenes", type=int, metavar="N", help="generated pairs: how many scenes to try at most")
+    add("--target-kept", type=int, metavar="N", help="generated pairs: end as soon as N are kept")
+    add("--gpu-hours", type=float, metavar="H", help="generated pairs: end when so much GPU time is spent")
+    add("--plan", action="store_true", help="generated pairs: print models, pools and GPU-hours; load nothing")
     return parser.parse_args(argv)
 
 
@@ -51,7 +56,36 @@ def recipe_of(arguments: argparse.Namespace) -> CurateRecipe:
     for name in ("min_sync", "best"):
         if getattr(arguments, name) is not None:
             changes["verdict"][name] = getattr(arguments, name)
+    if recipe.generate:
+        _generate(arguments, changes["generate"])
+    else:
+        _puppets(arguments, changes["puppet"])
+    return CurateRecipe.from_values(changes, "command line")
+
+
+_GOALS = ("target_kept", "scenes", "gpu_hours")
+
+
+def _puppets(arguments: argparse.Namespace, puppet: dict[str, Any]) -> None:
+    for name in (*_GOALS, "plan"):
+        if getattr(arguments, name) not in (None, False):
+            raise SyncLoraError(f"{_option(name)}: {arguments.recipe} generates no pairs; give a --recipe with `generate:`")
     for name in ("pairs", "seed", "faces"):
         if getattr(arguments, name) is not None:
-            changes["puppet"][name] = getattr(arguments, name)
-    return CurateRecipe.from_values(changes, "command line")
+            puppet[name] = getattr(arguments, name)
+
+
+def _generate(arguments: argparse.Namespace, generate: dict[str, Any]) -> None:
+    remedies = {"input": "take another recipe", "pairs": "say --scenes", "faces": "say in prompts who is seen"}
+    for name, remedy in remedies.items():
+        if getattr(arguments, name) not in (None, ""):
+            raise SyncLoraError(f"--{name}: {arguments.recipe} generates its own pairs; leave it out, or {remedy}")
+    if arguments.seed is not None:
+        generate["seed"] = arguments.seed
+    for name in _GOALS:
+        if getattr(arguments, name) is not None:
+            generate["goal"][name] = getattr(arguments, name)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,5 +1,6 @@
 """What a person sees of a run: progress while it lasts, a table when it ends."""
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from synclora.errors import Reason
 from synclora.motion.verdict import Verdict
+from synclora.pairs.diffusion.settings import Goal, Stage
 from synclora.pairs.manifest import Row
 
 
@@ -22,6 +25,9 @@ class Tally:
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.scores: dict[str, float] = {}
         self.frames = 0
+        self.ended = ""
+        self.spent_s = 0.0
+        self.notes: dict[str, None] = {}
         self._ceilings: dict[str, float] = {}
         self._begun, self._ended = math.inf, 0.0
 
@@ -55,9 +61,33 @@ class Tally:
         if ceiling:
             self._ceilings[worker] = ceiling
 
+    def made(self, spent_s: float, notes: str) -> None:
+        """Note what making a pair took: seconds of GPU, and what a user should read once, a line each."""
+        self.spent_s += spent_s
+        self.notes |= dict.fromkeys(filter(None, notes.split("\n")))
+
+    def until(self, goal: Goal, rows: Iterable[Row]) -> Iterator[Row]:
+        """Rows up to the one that ends the run: as many are kept as were asked for, or the GPU time is spent."""
+        kept = scenes = 0
+        for row in rows:
+            yield row
+            kept += row["verdict"] == Verdict.KEPT
+            scenes += row["reason"] != Reason.BAD_ROW
+            so_far = f"{kept} kept of {scenes} scenes"
+            if goal.target_kept and kept == goal.target_kept:
+                self.ended = f"target reached: {so_far}"
+                return
+            if goal.gpu_hours and self.spent_s >= goal.gpu_hours * 3600:
+                self.ended = f"{goal.gpu_hours:g} GPU-hours spent: {so_far}" + _short_of(goal, kept)
+                return
+        self.ended = f"all scenes tried: {kept} kept of {scenes}" + _short_of(goal, kept)
+
     def facts(self) -> dict[str, str]:
         """Lines for the report and the closing table."""
         facts = {"Inputs": f"{self.inputs} = " + " + ".join(f"{self.verdicts[verdict]} {verdict.value}" for verdict in Verdict)}
+        if self.ended:
+            facts["Ended"] = self.ended
+            facts["Made"] = f"{_time(self.spent_s)} in this run" if self.spent_s else "nothing: all was made before"
         if self.frames:
             rate = self.frames / max(1e-9, self._ended - self._begun)
             ceiling = sum(self._ceilings.values())
@@ -76,6 +106,14 @@ class Tally:
             self.reasons[row["verdict"], row["reason"]] += 1
 
 
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:.2f} GPU-hours" if seconds >= 360 else f"{seconds:.1f} GPU-seconds"
+
+
+def _short_of(goal: Goal, kept: int) -> str:
+    return f", {goal.target_kept} were wanted" if kept < goal.target_kept else ""
+
+
 def closing_table(tally: Tally, out: Path) -> Table:
     """Items by verdict and reason, the rate, and where to look."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -90,8 +128,11 @@ def closing_table(tally: Tally, out: Path) -> Table:
     return table
 
 
+Watch = Callable[[Iterable[Row]], Iterator[Row]]
+
+
 @contextmanager
-def watched(console: Console, total: int) -> Iterator[Callable[[Iterable[Row]], Iterator[Row]]]:
+def watched(console: Console, total: int) -> Iterator[Watch]:
     """A progress line over rows as they pass; on a log instead of a terminal, one line for every tenth of the way."""
     columns = (TextColumn("judging"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[verdicts]}"))
     with Progress(
@@ -110,3 +151,49 @@ def watched(console: Console, total: int) -> Iterator[Callable[[Iterable[Row]], 
                 yield row
 
         yield watch
+
+
+@contextmanager
+def watched_scenes(console: Console, goal: Goal, tally: Tally) -> Iterator[Watch]:
+    """A progress line over the rows of scenes: how many, how many are kept, how many were dropped by which stage. On a log, a line for every
+    tenth of the way to the goal. Notes are told once each."""
+    columns = (TextColumn("generating"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[counts]}"))
+    total = goal.target_kept or goal.scenes
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("generating", total=total, counts="")
+
+        def watch(rows: Iterable[Row]) -> Iterator[Row]:
+            counts, tenth, told = _Counts(), 0, 0
+            for row in rows:
+                counts.add(row)
+                done = counts.kept if goal.target_kept else counts.scenes
+                progress.update(task, completed=done, counts=str(counts))
+                for note in list(tally.notes)[told:]:
+                    console.print(note)
+                told = len(tally.notes)
+                if not console.is_terminal and done * 10 // total > tenth:
+                    tenth = done * 10 // total
+                    console.print(f"generated {counts}")
+                yield row
+
+        yield watch
+
+
+class _Counts:
+    """Scenes by where they ended."""
+
+    def __init__(self) -> None:
+        self.scenes = self.kept = 0
+        self._dropped: Counter[str] = Counter()
+
+    def add(self, row: Row) -> None:
+        if row["reason"] == Reason.BAD_ROW:
+            return
+        self.scenes += 1
+        self.kept += row["verdict"] == Verdict.KEPT
+        if row["verdict"] != Verdict.KEPT:
+            self._dropped[json.loads(row["truth"])["at"] or "verdict"] += 1
+
+    def __str__(self) -> str:
+        dropped = " ".join(f"{self._dropped[step]} by {step}" for step in (*Stage, "verdict") if self._dropped[step])
+        return f"{self.scenes} scene{'s' * (self.scenes != 1)}: {self.kept} kept" + (f", dropped {dropped}" if dropped else "")

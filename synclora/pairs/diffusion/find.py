@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synclora.pairs.diffusion.call import Call, pipeline_class
-from synclora.pairs.diffusion.hub import count_parameters, fetch_repository, find_repository
+from synclora.pairs.diffusion.hub import HubSilentError, count_parameters, fetch_repository, find_repository
 from synclora.pairs.diffusion.index import Files, FolderFiles, Index, read_index, read_json
 from synclora.pairs.diffusion.index import ModelError as ModelError
 from synclora.pairs.diffusion.settings import ModelSettings, Stage, VideoSettings
@@ -70,6 +70,18 @@ def look_up(stage: Stage, settings: ModelSettings) -> Found:
         what = "a file; give the folder of a whole pipeline" if Path(name).is_file() else "no such folder"
         raise ModelError(f"model {name}: {what}, or a hub id (owner/name), or tiny:{' or tiny:'.join(MINIATURES)}")
     return _on_hub(stage, settings)
+
+
+def look_up_for_plan(stage: Stage, settings: ModelSettings) -> Found:
+    """The same, but what a hub that does not answer would have said stays open: no pipeline, no identity, no size.
+
+    Raises:
+        ModelError: what is known already speaks against the model.
+    """
+    try:
+        return look_up(stage, settings)
+    except HubSilentError:
+        return Found(settings.model, settings.revision, None, settings.pipeline, "", 0, 0, random=False)
 
 
 def fetch(found: Found) -> Path:

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from synclora.pairs.diffusion.index import INDEX, Files, FolderFiles, ModelError
 _LOG = logging.getLogger(__name__)
 _PATIENCE_S = 30.0  # for an answer about a repository, which is a second's work
 _WHY_CHARS = 200  # of a library's message, which can hold a whole request
+
+
+class HubSilentError(ModelError):
+    """The hub was not reached, or gave no answer that says what is wrong with the model."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +161,13 @@ def _refusal(name: str, revision: str | None, error: Exception) -> ModelError:
         return ModelError(
             f"model {name}: no such folder, and no such model on the hub; correct `model`, or set HF_TOKEN if it is private"
         )
-    return ModelError(
+    return HubSilentError(
         f"model {name}: the hub does not give it, and no whole copy lies in its cache ({_why(error)}); give a local folder"
     )
 
 
 def _why(error: BaseException) -> str:
-    return " ".join(str(error).split())[:_WHY_CHARS] or type(error).__name__
+    return textwrap.shorten(str(error), _WHY_CHARS, placeholder=" …") or type(error).__name__
 
 
 @contextmanager

@@ -203,7 +203,7 @@ def _column(stage: StagePlan) -> dict[str, str]:
     length = f"{settings.frames} frames, {settings.fps} fps" if isinstance(settings, VideoSettings) else ""
     return {
         "model": found.name + (" (random weights)" if found.random else ""),
-        "class": found.pipeline,
+        "class": found.pipeline or "unknown: the hub is not reached",
         "weights": _large(found.parameters, "B") or "unknown",
         "on disk": f"{_large(found.bytes, 'G')}B" if found.bytes else "unknown",
         "opened as": settings.dtype + (f", offload {settings.offload}" if settings.offload != "none" else ""),

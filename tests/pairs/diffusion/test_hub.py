@@ -10,7 +10,7 @@ from dataclasses import replace
 import huggingface_hub.constants
 import pytest
 
-from synclora.pairs.diffusion.find import ModelError, fetch, look_up
+from synclora.pairs.diffusion.find import ModelError, fetch, look_up, look_up_for_plan
 from synclora.pairs.diffusion.hub import cached_folder, fetch_repository
 from synclora.pairs.diffusion.settings import Stage
 from tests.pairs.diffusion.hub_stub import COMMIT, Hub, serving
@@ -146,6 +146,15 @@ def test_without_the_hub_and_without_a_copy(hub, monkeypatch):
         look_up(Stage.PORTRAIT, ON_HUB)
     with pytest.raises(ModelError, match=f"^model {NAME}: the hub does not give it"):
         fetch_repository(NAME, COMMIT, ["model_index.json"])
+
+
+def test_a_plan_goes_without_the_hub_but_not_against_what_it_says(hub, monkeypatch):
+    assert look_up_for_plan(Stage.PORTRAIT, ON_HUB) == look_up(Stage.PORTRAIT, ON_HUB)
+    with pytest.raises(ModelError, match="no such model on the hub"):
+        look_up_for_plan(Stage.PORTRAIT, FLUX.model_copy(update={"model": "someone/else"}))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    found = look_up_for_plan(Stage.PORTRAIT, FLUX.model_copy(update={"model": "someone/else"}))
+    assert (found.name, found.pipeline, found.parameters, found.bytes) == ("someone/else", "", 0, 0)
 
 
 def test_without_the_hub_half_a_copy_names_what_is_missing(hub, monkeypatch):

@@ -1,0 +1,97 @@
+"""Three models on three machines with shares of a GPU each, one of which dies: every scene is one row, every picture and video whole."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from synclora.media.decode import Decoder
+from synclora.pairs.diffusion.settings import Stage
+from synclora.pairs.diffusion.store import EDITED, SOURCE, MadeStore
+from tests.jobs.conftest import ROOT, command, environment, rows_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+POOL = "pool: {gpus: 0.3, cpus: 0.2, max_actors: %d, resource: %s}"
+SMALL = "dtype: float32, steps: 2, width: 64, height: 64"
+RECIPE = f"""
+generate:
+  portrait: {{model: "tiny:flux", {SMALL}, {POOL % (1, "drawing")}}}
+  edit: {{model: "tiny:EDIT", {SMALL}, {POOL % (1, "drawing")}}}
+  video: {{model: "tiny:VIDEO", dtype: float32, steps: 2, width: 128, height: 64, frames: 17, {POOL % (2, "animating")}}}
+  checks: {{faces: false, min_edit: 0, cpus: 0.1}}
+  goal: {{scenes: SCENES, ahead: 6}}
+resources: {{actors: 1, actor_cpus: 0.5}}
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 * 2**20})
+    room = {"num_cpus": 1, "num_gpus": 1, "memory": 2 * 2**30, "object_store_memory": 100 * 2**20}
+    nodes = [cluster.add_node(**room, resources={"drawing": 1, "animating": 1}) for _ in range(3)]
+    yield cluster, nodes
+    cluster.shutdown()
+
+
+@contextmanager
+def started(cluster, out: Path, edit: str, video: str, scenes: int) -> Iterator[subprocess.Popen[str]]:
+    recipe = out.with_suffix(".yaml")
+    recipe.write_text(RECIPE.replace("EDIT", edit).replace("VIDEO", video).replace("SCENES", str(scenes)))
+    env = environment(RAY_ADDRESS=cluster.address, PYTHONUNBUFFERED="1", OMP_NUM_THREADS="1")
+    words = command("--recipe", recipe, "--out", out)
+    job = subprocess.Popen(words, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield job
+    finally:
+        job.kill()
+
+
+def videos(out: Path) -> list[Path]:
+    return list((out / "generated" / "video").glob("*/*/made.json"))
+
+
+def whole(out: Path, scenes: int) -> None:
+    """Every scene is one row, with all that was made of it."""
+    rows, store = rows_of(out), MadeStore(out)
+    assert len(rows) == scenes
+    for row in rows.values():
+        assert row["reason"] in ("no_face", "face_lost"), row["detail"]  # noise
+        made = json.loads(row["truth"])["made"]
+        assert set(made) == set(Stage)
+        assert all(store.has(stage, made[stage]) for stage in Stage)
+        for name in (SOURCE, EDITED):
+            with Decoder() as decoder:
+                info = decoder.probe(store.folder(Stage.VIDEO, made[Stage.VIDEO]) / name)
+            assert (info.width, info.height, info.frames) == (64, 64, 17)
+    for stage in Stage:
+        assert len(list((out / "generated" / stage).glob("*/*/made.json"))) == scenes
+
+
+def test_a_machine_that_dies_costs_no_scene_and_tears_no_picture(cluster, tmp_path):
+    out = tmp_path / "out"
+    with started(cluster[0], out, "flux-kontext", "wan-i2v", 8) as job:
+        while len(videos(out)) < 2:
+            assert job.poll() is None, job.communicate()
+            time.sleep(0.05)
+        cluster[0].remove_node(cluster[1][1], allow_graceful=False)
+        said, err = job.communicate(timeout=200)
+    assert (job.returncode, err) == (0, ""), said
+    assert "8 = 0 kept" in said
+    whole(out, 8)
+    assert not [one for one in psutil.process_iter(["cmdline"]) if str(out) in " ".join(one.info["cmdline"] or [])]
+
+
+def test_other_models_on_what_is_left(cluster, tmp_path):
+    out = tmp_path / "out"
+    with started(cluster[0], out, "qwen-image-edit", "ltx-2-i2v", 2) as job:
+        said, err = job.communicate(timeout=200)
+    assert (job.returncode, err) == (0, ""), said
+    whole(out, 2)
