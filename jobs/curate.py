@@ -40,6 +40,7 @@ from synclora.media.decode import Decoder
 from synclora.outdir import OutputError, open_output
 from synclora.pairs.base import Pair, PairSource
 from synclora.pairs.detect import find_pairs
+from synclora.pairs.diffusion.funnel import funnel_lines, read_funnel
 from synclora.pairs.diffusion.store import MadeStore
 from synclora.pairs.manifest import Row, read_rows, write_rows
 from synclora.pairs.puppet.source import PuppetPairs
@@ -124,9 +125,10 @@ def shown(recipe: CurateRecipe, out: Path, tally: Tally, lost: dict[str, str], c
     manifest = out / "manifest.parquet"
     write_metadata(out, read_rows(manifest, list(NEEDED)), lost)
     facts = tally.facts() | {"Recipe": recipe.result_fingerprint()}
-    made = MadeStore(out) if recipe.generate else None
+    made = MadeStore(out)
     write_report(manifest, out / "report.html", facts=facts, rule=recipe.verdict, limits=recipe.media, generated=made)
-    console.print(closing_table(tally, out))
+    funnel = read_funnel(manifest, made.facts)
+    console.print(closing_table(tally, out, funnel_lines(funnel) if funnel.scenes else {}))
     if lost:
         identity, why = next(iter(lost.items()))
         raise OutputError(
@@ -179,7 +181,9 @@ def run_generating(
     from synclora.pairs.diffusion.plan import plan, plan_table
 
     assert recipe.generate
-    work, goal = studio(recipe.generate, out, open_model), recipe.generate.goal
+    work, goal = studio(recipe.generate, out, open_model, plan=arguments.plan), recipe.generate.goal
+    for remark in work.catalogue.remarks():
+        console.print(remark)
     if arguments.plan:
         console.print(plan_table(plan(recipe.generate, work.founds, out)))
         return

@@ -7,13 +7,13 @@ Three models, each with its own actors on GPUs, all at work at once: a scene is 
 two models a task looks whether going on makes sense. What travels is a `Take` as JSON; pictures and videos stay in OUT/generated.
 """
 
+import os
 import sys
 import uuid
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import ray
@@ -33,9 +33,9 @@ from synclora.motion.verdict import Judgement, Verdict
 from synclora.pairs.base import Pair, View
 from synclora.pairs.diffusion.catalogue import BadRow, Catalogue, read_catalogue
 from synclora.pairs.diffusion.checks import Checker
-from synclora.pairs.diffusion.find import Found, look_up
+from synclora.pairs.diffusion.find import Found, look_up, look_up_for_plan
 from synclora.pairs.diffusion.maker import Maker, already
-from synclora.pairs.diffusion.model import Model, OpenModel, open_model
+from synclora.pairs.diffusion.model import OpenModel, open_model
 from synclora.pairs.diffusion.scenes import scene
 from synclora.pairs.diffusion.settings import GenerateSettings, Stage
 from synclora.pairs.diffusion.store import EDITED, PICTURE, SOURCE, MadeStore
@@ -73,20 +73,21 @@ class Studio:
         return already(Take(scene(number, self.settings, self.catalogue), {}), self.settings, self.founds, self.out)
 
 
-def studio(settings: GenerateSettings, out: Path, opening: OpenModel | None = None) -> Studio:
+def studio(settings: GenerateSettings, out: Path, opening: OpenModel | None = None, *, plan: bool = False) -> Studio:
     """Prompts read and models looked up; nothing is loaded, nothing written.
 
     Args:
         settings: of the recipe.
         out: the output folder.
         opening: gives a model to make with, in the place of a diffusers pipeline.
+        plan: only to plan with: a hub that does not answer leaves a model's size open.
 
     Raises:
         SyncLoraError: one line on what cannot be used.
     """
     catalogue = read_catalogue(settings.prompts)
     catalogue.chosen(settings.kinds)
-    founds = {stage: look_up(stage, settings.stage(stage)) for stage in Stage}
+    founds = {stage: (look_up_for_plan if plan else look_up)(stage, settings.stage(stage)) for stage in Stage}
     return Studio(settings, catalogue, founds, out, uuid.uuid4().hex, opening or open_model)
 
 
@@ -94,18 +95,16 @@ class Make:
     """A model's stage. An actor, because weights take minutes to load."""
 
     def __init__(self, work: Studio, stage: Stage) -> None:
-        settings, found = work.settings.stage(stage), work.founds[stage]
-        device = "cuda" if settings.pool.gpus and _sees_card() else "cpu"
-        loaded: list[Model] = []
+        asked, sees = bool(work.settings.stage(stage).pool.gpus), _sees_card()
+        device = "cuda" if asked and sees else "cpu"
+        self.note = (
+            f"{stage.value}: torch sees no GPU on {os.uname().nodename} and computes on its CPU" if asked and not sees else ""
+        )
+        self.maker = Maker(
+            stage, work.settings, work.founds[stage], work.out, work.run, device=device, open_model=work.open_model
+        )
         with suppress(Exception):  # the first scene tries again, and says what is wrong
-            loaded.append(
-                work.open_model(stage, settings, found, device)
-            )  # now, not with the first scene: all models load at once
-
-        def opened(*asked: Any) -> Model:
-            return loaded.pop() if loaded else work.open_model(*asked)
-
-        self.maker = Maker(stage, work.settings, found, work.out, work.run, device=device, open_model=opened)
+            self.maker.load()  # now, not with the first scene: all models load at once
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """The takes, each a stage further, or dropped."""
@@ -115,6 +114,7 @@ class Make:
         if not stop and not wrong:
             try:
                 takes = self.maker.make(takes)
+                takes[0] = replace(takes[0], notes=(*takes[0].notes, *filter(None, [self.note])))
             except SyncLoraError as error:
                 wrong = one_line(error)
             except OSError as error:
@@ -149,7 +149,7 @@ class Takes:
     def pair(self, item: Item) -> Pair:
         """The two halves of its video; of a dropped one, the pictures that there are."""
         take = Take.from_json(item["take"])
-        caption = take.scene.instruction if self.words else self.token
+        caption = take.scene.in_words if self.words else self.token
         if Stage.VIDEO in take.made:
             folder = self.store.folder(Stage.VIDEO, take.made[Stage.VIDEO])
             return take.pair(caption, folder / SOURCE, folder / EDITED)

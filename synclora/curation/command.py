@@ -8,6 +8,7 @@ from synclora.command import Parser
 from synclora.curation.recipe import CurateRecipe
 from synclora.errors import SyncLoraError
 from synclora.motion.settings import CUES
+from synclora.pairs.diffusion.settings import MAX_SCENES
 
 
 def parse(argv: list[str], default_recipe: Path) -> argparse.Namespace:
@@ -85,6 +86,8 @@ def _generate(arguments: argparse.Namespace, generate: dict[str, Any]) -> None:
     for name in _GOALS:
         if getattr(arguments, name) is not None:
             generate["goal"][name] = getattr(arguments, name)
+    if arguments.target_kept and arguments.scenes is None:
+        generate["goal"]["scenes"] = MAX_SCENES  # whoever asks for so many pairs does not mean the recipe's first try
 
 
 def _option(name: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -114,15 +114,15 @@ def _short_of(goal: Goal, kept: int) -> str:
     return f", {goal.target_kept} were wanted" if kept < goal.target_kept else ""
 
 
-def closing_table(tally: Tally, out: Path) -> Table:
-    """Items by verdict and reason, the rate, and where to look."""
+def closing_table(tally: Tally, out: Path, more: Mapping[str, str]) -> Table:
+    """Items by verdict and reason, the rate, more facts, and where to look."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for verdict in Verdict:
         table.add_row(verdict.value, str(tally.verdicts[verdict]), style="bold")
         for (of, reason), count in sorted(tally.reasons.items(), key=lambda item: (-item[1], item[0])):
             if of == verdict:
                 table.add_row(f"  {reason}", str(count))
-    for name, fact in tally.facts().items():
+    for name, fact in {**tally.facts(), **more}.items():
         table.add_row(name.lower(), fact)
     table.add_row("report", str(out / "report.html"))
     return table

@@ -163,7 +163,9 @@ def _candidate(row: Row, known: Known, stage: Stage, passed: bool) -> Candidate:
     reason, detail = (_PASSED, "") if passed else (row["reason"] or "", row["detail"] or "")
     if stage is Stage.VIDEO and row["verdict"] == Verdict.KEPT and row["sync"] is not None:
         detail = f"sync {number(row['sync'])}"
-    return Candidate(row["name"] or "", scene["kind"], scene["instruction"], known.made, row["verdict"], reason, detail)
+    return Candidate(
+        row["name"] or "", scene["kind"], scene["edit"] or scene["instruction"], known.made, row["verdict"], reason, detail
+    )
 
 
 def _shot(candidate: Candidate, stage: Stage, store: MadeStore, decoder: Decoder) -> Shot:

@@ -17,7 +17,7 @@ def rows(kept, rejected=0, quarantined=0):
 
 def printed(tally):
     console = Console(file=StringIO(), width=200)
-    console.print(closing_table(tally, Path("out")))
+    console.print(closing_table(tally, Path("out"), {"GPU": "4 seconds"}))
     return console.file.getvalue()
 
 

@@ -156,7 +156,7 @@ def test_every_scene_is_one_row_with_its_verdict(played, puppets):
         assert (row["verdict"], row["reason"]) == (verdict, reason if why == "" else why), row["detail"]
         truth = json.loads(row["truth"])
         assert truth["at"] == at
-        assert truth["scene"]["instruction"] == row["caption"] == one.instruction
+        assert truth["scene"]["edit"] == row["caption"] == one.edit
         assert row["detail"] or verdict == "kept"
     assert rows[played.play.scenes[3].name]["detail"] == "ended its worker 1 times"
     assert rows[played.play.scenes[7].name]["detail"] == "ValueError: no such prompt"
@@ -164,7 +164,7 @@ def test_every_scene_is_one_row_with_its_verdict(played, puppets):
 
 def test_captions_and_halves_of_what_is_kept(played):
     lines = [json.loads(line) for line in (played.out / "metadata.jsonl").read_text().splitlines()]
-    assert [line["caption"] for line in lines] == [played.play.scenes[number].instruction for number in (1, 8)]
+    assert [line["caption"] for line in lines] == [played.play.scenes[number].edit for number in (1, 8)]
     for line in lines:
         with Decoder() as decoder:
             halves = [decoder.probe(played.out / line[name]) for name in ("video", "reference_video")]

@@ -78,6 +78,14 @@ class Catalogue:
     bad: tuple[BadRow, ...] = ()
     unused: tuple[str, ...] = ()
 
+    def remarks(self) -> list[str]:
+        """What who wrote the prompts should know before a run."""
+        lines = [f"prompts: {row.name}: {row.detail}; left out" for row in self.bad]
+        if self.unused:
+            what = f"{len(self.unused)} of the shipped edits go with none of your lists and are left out"
+            lines.append(f"prompts: {what} (first: {self.unused[0]})")
+        return lines
+
     def entries(self, name: str) -> tuple[Entry, ...]:
         """A list by its name, one of `SEEN` or `DONE`."""
         found: tuple[Entry, ...] = getattr(self, name)

@@ -45,7 +45,7 @@ class _Job:
 
 
 class Maker:
-    """Holds one model, from the first scene that needs it on."""
+    """Holds one model, from `load` or the first scene that needs it on."""
 
     def __init__(
         self,
@@ -66,6 +66,15 @@ class Maker:
         self._batches = Batches(self._work.pool.batch, stage.value)
         self._alone = Attempts(out / "attempts", run, settings.attempts)
         self._together = Attempts(out / "attempts" / "together", run, 1)
+
+    def load(self) -> None:
+        """Open the model and warm it up now; else the first scene that needs it does.
+
+        Raises:
+            ModelError: it cannot be loaded, makes another size than it was asked for, or its memory does not suffice at all.
+            OSError: the disk is full.
+        """
+        self._ready()
 
     def make(self, takes: Sequence[Take]) -> list[Take]:
         """The same scenes, each one stage further. Dropped ones pass, stored ones cost nothing.

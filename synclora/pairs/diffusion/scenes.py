@@ -50,6 +50,7 @@ def scene(number: int, settings: GenerateSettings, catalogue: Catalogue) -> Scen
         instruction=_sentence(catalogue.templates.get(f"edit-{kind}", catalogue.templates["edit"]), {"edit": edit.text}),
         performance=_sentence(catalogue.templates["performance"], words),
         seed=int.from_bytes(_digest(_SEED_BYTES, seed, "scene", number), "big"),
+        edit=edit.text,
     )
 
 

@@ -134,18 +134,21 @@ class CheckSettings(Settings):
     cpus: float = Field(default=0.5, gt=0)
 
 
+MAX_SCENES = 10_000_000
+
+
 class Goal(Settings):
     """When a run ends.
 
     Attributes:
         target_kept: pairs to keep; 0 goes through all scenes.
-        scenes: scenes to try at most.
+        scenes: scenes to try at most. `--target-kept` without `--scenes` lifts it.
         gpu_hours: GPU time to spend in this run at most; 0 sets no limit.
         ahead: scenes begun at once at most, the oldest unfinished one included; 0 is four times what all pools hold in a batch.
     """
 
     target_kept: int = Field(default=0, ge=0)
-    scenes: int = Field(default=64, ge=1, le=10_000_000)
+    scenes: int = Field(default=64, ge=1, le=MAX_SCENES)
     gpu_hours: float = Field(default=0.0, ge=0)
     ahead: int = Field(default=0, ge=0)
 
@@ -171,7 +174,7 @@ class GenerateSettings(Settings):
         seed: everything random follows from it.
         prompts: folder with files of the user's own prompts, added to or put in place of the shipped ones; None for the shipped ones alone.
         kinds: kinds of edits, in equal numbers; () for all of the catalogue.
-        caption: `instruction` gives each pair its edit in words; `token` the recipe's constant caption.
+        caption: `instruction` gives each pair its edit in words, without what the edit model is told to keep; `token` the constant caption.
         portrait: text to picture.
         edit: picture and instruction to picture.
         video: picture and words to video.

@@ -21,6 +21,7 @@ class Scene:
         instruction: to the edit model.
         performance: prompt of the double picture's animation.
         seed: of all three; a stage draws its own from it.
+        edit: what the instruction asks for, without what it asks to keep; "" where it asks for nothing else.
     """
 
     number: int
@@ -29,11 +30,17 @@ class Scene:
     instruction: str
     performance: str
     seed: int
+    edit: str = ""
 
     @property
     def name(self) -> str:
         """What people call it; in the order of its number."""
         return f"{self.number:07d}-{self.kind}"
+
+    @property
+    def in_words(self) -> str:
+        """The edit, for people and captions."""
+        return self.edit or self.instruction
 
 
 @dataclass(frozen=True)

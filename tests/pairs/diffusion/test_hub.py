@@ -20,11 +20,11 @@ NAME = "someone/small-flux"
 ON_HUB = FLUX.model_copy(update={"model": NAME})
 _FETCH_AT_ONCE = """
 import json, os, sys
-from synclora.pairs.diffusion.hub import fetch_repository
 name, commit, files = json.loads(sys.argv[1])
 for _ in range(3):
     if not os.fork():
         try:
+            from synclora.pairs.diffusion.hub import fetch_repository  # after the fork: what it imports has threads
             print(fetch_repository(name, commit, files), flush=True)
         except BaseException as error:
             print(error, flush=True)

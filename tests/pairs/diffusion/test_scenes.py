@@ -36,7 +36,7 @@ def fingerprint(scenes: list[Scene]) -> str:
 
 def test_the_first_hundred_are_what_they_always_were(scenes):
     """Another value means that every set made with the shipped lists is another: change it only when that is meant."""
-    assert fingerprint(scenes[:100]) == "b7630531b51db6e5"
+    assert fingerprint(scenes[:100]) == "009e2b2f2182be52"
 
 
 def test_neither_order_nor_what_was_drawn_before_matters(scenes, catalogue):
