@@ -25,12 +25,14 @@ for _ in range(3):
     if not os.fork():
         try:
             from synclora.pairs.diffusion.hub import fetch_repository  # after the fork: what it imports has threads
-            print(fetch_repository(name, commit, files), flush=True)
+            said = fetch_repository(name, commit, files)
         except BaseException as error:
-            print(error, flush=True)
+            said = error
+        os.write(1, f"{said}\\n".encode())  # in one piece, where `print` may write two
         os._exit(0)
 for _ in range(3):
-    os.wait()
+    if status := os.wait()[1]:
+        sys.exit(f"a process ended with {status}")
 """
 
 
