@@ -13,6 +13,9 @@ from synclora.motion.settings import LandmarkSettings
 
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault(
+    "RAY_DEDUP_LOGS_SKIP_REGEX", "."
+)  # as jobs/session.py has it: whichever room imports Ray first decides for all
 if not any("benchmarks" in word for word in sys.argv):  # figures are taken as users would see them
     # Before torch is loaded: more threads gain little on miniatures, and spin while they wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
