@@ -68,7 +68,7 @@ def test_each_once_in_order_and_no_further_than_allowed(through, tmp_path):
 
 
 def test_all_pools_are_at_work_at_once_and_share_what_came_in_a_batch(through):
-    stream, window = through(24, 16, [2, 3, 1], [0.5, 0.5, 0.3])  # long against Ray's own .3 s a call on a busy machine
+    stream, window = through(18, 12, [2, 3, 1], [0.5, 0.5, 0.3])  # long against Ray's own .3 s a call on a busy machine
     with streamed(stream, window) as items:
         calls = [[word.split(":") for word in item["done"].split()] for item in items]
     times = [{(float(call[pool][2]), float(call[pool][3])) for call in calls} for pool in range(3)]
