@@ -22,12 +22,12 @@ if not any("benchmarks" in word for word in sys.argv):  # figures are taken as u
 
 
 LONG = ["training", "serve", "jobs"]
-"""What begins where two processes share the work, so that none waits for one at the end."""
+"""What begins where several processes share the work, so that none waits for one at the end."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `-n 2`, a room stays with one process, which shares its fixtures and its Ray."""
+    """With `-n`, a room stays with one process, which shares its fixtures and its Ray."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Rooms(LoadScopeScheduling):
@@ -38,7 +38,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The long groups begin, where two processes share the work."""
+    """The long groups begin, where several processes share the work."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: [*LONG, _group(item.nodeid)].index(_group(item.nodeid)))
 
