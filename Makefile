@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
-MANY := -n 3 --no-loadscope-reorder # on two cores a third of the time is waiting; tests/conftest.py says which rooms stay together
+TWO := -n 2 --no-loadscope-reorder # tests/conftest.py says which rooms stay together; a third process gains nothing on two cores
 
 export PATH := $(CURDIR)/$(RUN):$(PATH)
 
@@ -20,10 +20,10 @@ serve: $(READY)
 
 test: $(READY)
 	sh cluster/system-packages.sh tests
-	$(RUN)/python -m pytest -m "not benchmark" $(MANY)
+	$(RUN)/python -m pytest -m "not benchmark" $(TWO)
 
 quick: $(READY)
-	$(RUN)/python -m pytest -m "not benchmark and not slow" $(MANY)
+	$(RUN)/python -m pytest -m "not benchmark and not slow" $(TWO)
 
 lint: $(READY)
 	$(RUN)/ruff check .

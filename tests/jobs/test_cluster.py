@@ -61,7 +61,9 @@ def test_a_submitted_job_gives_the_same_manifest(local, puppets, small, tmp_path
 def test_a_machine_that_dies_costs_no_pair_and_doubles_none(small, puppets, tmp_path):
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 * 2**20})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 100 * 2**20}
+    )
     try:
         nodes = [cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20) for _ in range(2)]
         out = tmp_path / "out"

@@ -34,7 +34,9 @@ resources: {{actors: 1, actor_cpus: 0.5}}
 def cluster():
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 * 2**20})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 100 * 2**20}
+    )
     room = {"num_cpus": 1, "num_gpus": 1, "memory": 2 * 2**30, "object_store_memory": 100 * 2**20}
     nodes = [cluster.add_node(**room, resources={"drawing": 1, "animating": 1}) for _ in range(3)]
     yield cluster, nodes

@@ -44,7 +44,9 @@ def test_a_machine_alone_says_what_it_lacks() -> None:
 def test_a_cluster_is_waited_for_and_left_free() -> None:
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 * 2**20})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 100 * 2**20}
+    )
     job = asking(4, RAY_ADDRESS=cluster.address)
     try:
         line = job.stdout.readline()
