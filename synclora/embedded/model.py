@@ -1,0 +1,83 @@
+"""The autoencoder's shape, and its files: `AutoencoderKLLTXVideo` as diffusers saves and loads it.
+
+vae = build(ModelSettings(), seed=0)
+write_folder(vae, out / "vae")           # config.json and one safetensors file, float16
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from synclora.backbone.load import quiet
+from synclora.embedded.settings import ModelSettings
+from synclora.errors import SyncLoraError
+
+PATCH = 4
+STRIDE_S, STRIDE_T = 4 * PATCH, 4
+"""Two halvings after the patches."""
+
+LARGEST_BYTES = 16_000_000
+"""Of a file that is shipped."""
+
+
+def build(settings: ModelSettings, seed: int) -> Any:
+    """The autoencoder with random weights that are a function of the seed."""
+    from diffusers import AutoencoderKLLTXVideo
+
+    with quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoencoderKLLTXVideo(
+            latent_channels=settings.latent_channels,
+            block_out_channels=(settings.fine, settings.coarse, settings.coarse),
+            down_block_types=("LTXVideoDownBlock3D",) * 3,
+            layers_per_block=settings.layers,
+            spatio_temporal_scaling=(True, True, False),
+            decoder_block_out_channels=(settings.fine, settings.wide),
+            decoder_layers_per_block=settings.decoder_layers,
+            decoder_spatio_temporal_scaling=(True, True),
+            decoder_inject_noise=(False,) * 3,
+            upsample_residual=(False, False),
+            upsample_factor=(1, settings.wide // settings.fine),
+            patch_size=PATCH,
+            encoder_causal=True,
+            decoder_causal=False,
+            spatial_compression_ratio=STRIDE_S,
+            temporal_compression_ratio=STRIDE_T,
+        )
+
+
+def same_shape(vae: Any) -> Any:
+    """Another one of the same configuration, with weights of its own."""
+    with quiet():
+        return type(vae).from_config(vae.config)
+
+
+def parameters(vae: nn.Module) -> dict[str, nn.Parameter]:
+    """By name."""
+    return dict(vae.named_parameters())
+
+
+def write_folder(vae: Any, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+    """Save in diffusers' layout under a temporary name, then rename; the folder before it goes.
+
+    Raises:
+        SyncLoraError: a weight does not fit the dtype, or the file would be larger than `LARGEST_BYTES`.
+        OSError: it cannot be written.
+    """
+    copy = same_shape(vae)
+    copy.load_state_dict(vae.state_dict())
+    copy = copy.to(dtype)
+    if not all(tensor.isfinite().all() for tensor in copy.state_dict().values()):
+        raise SyncLoraError(f"{folder}: a weight is not finite in {dtype}; train with a smaller rate")
+    scratch = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    with quiet():
+        copy.save_pretrained(scratch, safe_serialization=True)
+    if (size := sum(file.stat().st_size for file in scratch.glob("*.safetensors"))) > LARGEST_BYTES:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise SyncLoraError(f"{folder}: {size} bytes, more than {LARGEST_BYTES}; make the autoencoder smaller")
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch.rename(folder)

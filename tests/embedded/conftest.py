@@ -1,0 +1,37 @@
+"""A small folder of three real clips, one of each side, and their cache; a model of some thousand weights."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from synclora.embedded.cache import Index, build_cache
+from synclora.embedded.settings import AugmentSettings, AutoencoderSettings, ClipSettings, ModelSettings, OptimSettings
+
+CLIPS = {"man_webcam": "train", "woman_reporter_synth": "validation", "man_green_screen": "held_out"}
+
+TINY = AutoencoderSettings(
+    clips=ClipSettings(picture_px=64, cache_px=80, puppets_per_face=0),
+    augment=AugmentSettings(close=0.5, close_px=32),
+    model=ModelSettings(latent_channels=12, fine=48, coarse=56, wide=48),
+    optimizer=OptimSettings(batch=2, warmup=4, ema=0.8),
+)
+
+
+@pytest.fixture(scope="session")
+def small_portraits(portraits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("portraits")
+    manifest = json.loads((portraits / "MANIFEST.json").read_text(encoding="utf-8"))
+    chosen = [entry for entry in manifest["clips"] if entry["identity"] in CLIPS]
+    (folder / "clips").mkdir()
+    for entry in chosen:
+        (folder / entry["file"]).symlink_to(portraits / entry["file"])
+    (folder / "MANIFEST.json").write_text(json.dumps({"clips": chosen, "pairs": [], "faces": []}), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def index(small_portraits: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        return build_cache(small_portraits, TINY.clips)
