@@ -53,6 +53,8 @@ class Run:
 
     def train(self, minutes: float, steps: int | None = None) -> None:
         """Train until the time is over, or so many steps are done in all."""
+        if not self.trainer.steps:
+            self.save()  # what the start is worth
         begun = saved = time.monotonic()
         sums: dict[str, float] = {}
         counted, since = 0, begun

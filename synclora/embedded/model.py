@@ -69,7 +69,8 @@ def write_folder(vae: Any, folder: Path, dtype: torch.dtype = torch.float16) -> 
     """
     copy = same_shape(vae)
     copy.load_state_dict(vae.state_dict())
-    copy = copy.to(dtype)
+    with quiet():  # it would rather load than cast, for models with layers that must stay float32; this has none
+        copy = copy.to(dtype)
     if not all(tensor.isfinite().all() for tensor in copy.state_dict().values()):
         raise SyncLoraError(f"{folder}: a weight is not finite in {dtype}; train with a smaller rate")
     scratch = folder.with_name(f".{folder.name}.part")

@@ -101,8 +101,8 @@ class OptimSettings(Settings):
     centred: bool = True
     """A step leaves alone what a convolution makes of its mean input."""
     lr: float = Field(default=1.5e-4, gt=0)
-    """From one start, forty small steps on the same clips: Muon at 1.5e-4 took unseen ones from 25.9 to 26.9 dB, AdamW at 4e-5 to 26.4. At 4e-4 and
-    at 1e-4 their losses rose; Muon's did at 1.5e-4 too where it was not centred."""
+    """From one start, forty small steps on the same clips: Muon at 1.5e-4 took unseen ones from 25.9 to 26.9 dB, AdamW at 4e-5 to 26.4. Their
+    losses rose at 4e-4 and at 1e-4; Muon's did at 1.5e-4 too where it was not centred."""
     warmup: int = Field(default=100, ge=0)
     """Steps over which the rate rises."""
     weight_decay: float = Field(default=0.0, ge=0)

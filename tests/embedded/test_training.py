@@ -85,7 +85,7 @@ def test_its_folder_loads_as_a_backbone_s_autoencoder(index, tmp_path):
             theirs.decode(theirs.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1), codec.decode(latents), atol=1e-4
         )
     )
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 3
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4
 
 
 def test_the_recipe_beside_the_code_is_its_defaults():
