@@ -80,5 +80,7 @@ def write_folder(vae: Any, folder: Path, dtype: torch.dtype = torch.float16) -> 
     if (size := sum(file.stat().st_size for file in scratch.glob("*.safetensors"))) > LARGEST_BYTES:
         shutil.rmtree(scratch, ignore_errors=True)
         raise SyncLoraError(f"{folder}: {size} bytes, more than {LARGEST_BYTES}; make the autoencoder smaller")
+    for file in scratch.iterdir():
+        file.chmod(0o644)  # the library's own is the writer's alone
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)

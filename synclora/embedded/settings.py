@@ -105,10 +105,12 @@ class OptimSettings(Settings):
     losses rose at 4e-4 and at 1e-4; Muon's did at 1.5e-4 too where it was not centred."""
     warmup: int = Field(default=100, ge=0)
     """Steps over which the rate rises."""
+    settle: int = Field(default=3000, ge=1)
+    """Steps by which it has fallen to 0.71 of itself, then on as one over the root of the steps: there is no end to be known beforehand."""
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float = Field(default=1.0, gt=0)
     ema: float = Field(default=0.999, ge=0, lt=1)
-    """Of the weights that are kept: a mean over the last thousand steps does what a falling rate does, and a run can go on from it."""
+    """Of the weights that are kept: about a mean over the last thousand steps."""
     batch: int = Field(default=4, ge=1)
 
 

@@ -6,6 +6,7 @@ trainer.step()                       # a function of the state, the seed and the
 state = trainer.state()              # whole; `restore` goes on to the same trace
 """
 
+import math
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from synclora.embedded.clips import Feed
 from synclora.embedded.loss import reconstruction_loss
 from synclora.embedded.model import build, parameters, same_shape
 from synclora.embedded.optimizer import Descent
-from synclora.embedded.settings import AutoencoderSettings
+from synclora.embedded.settings import AutoencoderSettings, OptimSettings
 from synclora.embedded.start import pca_start
 from synclora.errors import SyncLoraError
 from synclora.train.strategy import OptimizerState
@@ -67,7 +68,7 @@ class Trainer:
         self.vae.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self._weights.values(), optimizer.clip)
-        self._descent.step(optimizer.lr * min(1.0, (self.steps + 1) / max(1, optimizer.warmup)), self._inputs)
+        self._descent.step(rate_at(self.steps, optimizer), self._inputs)
         self.steps += 1
         decay = min(optimizer.ema, (1 + self.steps) / (10 + self.steps))
         with torch.no_grad():
@@ -101,3 +102,8 @@ class Trainer:
         vae.latents_mean.copy_(latents.mean((0, 2, 3, 4)))
         vae.latents_std.copy_(latents.std((0, 2, 3, 4)))
         return vae
+
+
+def rate_at(step: int, settings: OptimSettings) -> float:
+    """The learning rate of a step, counted from 0."""
+    return settings.lr * min(1.0, (step + 1) / max(1, settings.warmup)) / math.sqrt(1 + step / settings.settle)

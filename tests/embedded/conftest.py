@@ -11,7 +11,7 @@ from synclora.embedded.settings import AugmentSettings, AutoencoderSettings, Cli
 CLIPS = {"man_webcam": "train", "woman_reporter_synth": "validation", "man_green_screen": "held_out"}
 
 TINY = AutoencoderSettings(
-    clips=ClipSettings(picture_px=64, cache_px=80, puppets_per_face=0),
+    clips=ClipSettings(picture_px=48, cache_px=64, puppets_per_face=0),
     augment=AugmentSettings(close=0.5, close_px=32),
     model=ModelSettings(latent_channels=12, fine=48, coarse=56, wide=48),
     optimizer=OptimSettings(batch=2, warmup=4, ema=0.8),

@@ -7,8 +7,8 @@ from synclora.backbone.kinds import LTXVideo
 from synclora.embedded.autoencoder import Run, main, prepare
 from synclora.embedded.clips import Feed, fixed_batch
 from synclora.embedded.loss import quality
-from synclora.embedded.settings import RECIPE, AutoencoderSettings, RunSettings
-from synclora.embedded.training import Trainer
+from synclora.embedded.settings import RECIPE, AutoencoderSettings, OptimSettings, RunSettings
+from synclora.embedded.training import Trainer, rate_at
 from synclora.errors import SyncLoraError
 from synclora.train import checkpoint
 from tests.embedded.conftest import TINY
@@ -24,18 +24,16 @@ def equal(one, other):
         assert all(torch.equal(first[name], second[name]) for name in first), part
 
 
-@pytest.mark.parametrize("kind", ["muon", "adamw"])
-def test_a_run_taken_up_again_is_the_run_bit_for_bit(index, tmp_path, kind):
-    settings = TINY.model_copy(update={"optimizer": TINY.optimizer.model_copy(update={"kind": kind})})
-    whole = prepare(index, settings, tmp_path / "none", resume=False)
-    for _ in range(5):
+def test_a_run_taken_up_again_is_the_run_bit_for_bit(index, tmp_path):
+    whole = prepare(index, TINY, tmp_path / "none", resume=False)
+    for _ in range(4):
         whole.step()
-    for steps, resume in ((2, False), (5, True)):
-        trainer = prepare(index, settings, tmp_path, resume=resume)
+    for steps, resume in ((2, False), (4, True)):
+        trainer = prepare(index, TINY, tmp_path, resume=resume)
         assert trainer.steps == (2 if resume else 0)
         while trainer.steps < steps:
             trainer.step()
-        checkpoint.save(tmp_path / "checkpoints", trainer.state(), settings.model_dump(mode="json"))
+        checkpoint.save(tmp_path / "checkpoints", trainer.state(), TINY.model_dump(mode="json"))
     equal(trainer.state(), whole.state())
 
 
@@ -76,16 +74,19 @@ def test_its_folder_loads_as_a_backbone_s_autoencoder(index, tmp_path):
     assert (codec.stride_t, codec.stride_s, codec.channels) == (4, 16, 12)
     pixels = fixed_batch(index.of("train"), TINY).pixels_bcfyx
     latents = codec.encode(pixels)
-    assert latents.shape == (1, 12, 5, 4, 4)
+    assert latents.shape == (1, 12, 5, 3, 3)
     assert float(latents.std()) == pytest.approx(1, abs=0.1)
     assert codec.decode(latents).shape == pixels.shape
     theirs = AutoencoderKLLTXVideo.from_pretrained(tmp_path / "vae", torch_dtype=torch.float32)
-    assert torch.equal(theirs.decode(theirs.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1), codec.decode(latents)) or (
-        torch.allclose(
-            theirs.decode(theirs.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1), codec.decode(latents), atol=1e-4
-        )
-    )
+    back = theirs.decode(theirs.encode(pixels).latent_dist.mode()).sample.clamp(-1, 1)
+    torch.testing.assert_close(back, codec.decode(latents), rtol=0, atol=1e-4)
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4
+
+
+def test_the_rate_rises_and_then_falls_with_the_root():
+    settings = OptimSettings(lr=1.0, warmup=10, settle=100)
+    rates = [rate_at(step, settings) for step in (0, 9, 300, 9900)]
+    assert rates == pytest.approx([0.1, 0.958, 0.5, 0.1], rel=1e-3)
 
 
 def test_the_recipe_beside_the_code_is_its_defaults():
