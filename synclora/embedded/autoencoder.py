@@ -46,6 +46,7 @@ class Run:
         items = index.of("train")
         self._typical = fixed_batch(items[:: max(1, len(items) // _STATISTICS_CLIPS)], settings)
         self._stop = False
+        self._saved = trainer.steps if trainer.steps else -1
 
     def stop(self, *_signal: object) -> None:
         """End after the step under way."""
@@ -73,7 +74,10 @@ class Run:
         self.save()
 
     def save(self) -> None:
-        """A checkpoint, and the autoencoder as it would be shipped."""
+        """A checkpoint, and the autoencoder as it would be shipped; nothing if they are there."""
+        if self._saved == self.trainer.steps:
+            return
+        self._saved = self.trainer.steps
         checkpoint.save(self.out / "checkpoints", self.trainer.state(), recipe_of(self.trainer.settings))
         checkpoint.sweep(self.out / "checkpoints", self.run.keep)
         vae = self.trainer.averaged(self._typical.pixels_bcfyx)
