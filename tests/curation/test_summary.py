@@ -7,6 +7,7 @@ from rich.console import Console
 
 from synclora.curation.rescore import best_of
 from synclora.curation.summary import Tally, closing_table, watched
+from synclora.pairs.diffusion.settings import Goal
 
 
 def rows(kept, rejected=0, quarantined=0):
@@ -58,3 +59,28 @@ def test_a_log_gets_a_line_for_every_tenth():
     lines = console.file.getvalue().splitlines()
     assert len(lines) == 10
     assert lines[-1] == "judged 40 of 40: 30 kept 10 rejected 0 quarantined"
+
+
+def scenes(*verdicts):
+    return [{"verdict": verdict, "reason": None, "sync": 0.9, "pair_id": str(n)} for n, verdict in enumerate(verdicts)]
+
+
+def test_a_run_ends_with_its_gpu_time_and_says_what_is_short_of_the_target():
+    tally, goal = Tally(), Goal(target_kept=3, gpu_hours=1)
+
+    def made():
+        for row in scenes("kept", "rejected", "kept", "kept"):
+            tally.made(1800, "")
+            yield row
+
+    assert len(list(tally.until(goal, made()))) == 2
+    assert tally.ended == "1 GPU-hours spent: 1 kept of 2 scenes, 3 were wanted"
+
+
+def test_a_run_ends_at_the_last_pair_that_was_asked_for_whatever_best_makes_of_them_later():
+    tally = Tally()
+    rows = list(tally.counting(tally.until(Goal(target_kept=2), scenes("kept", "rejected", "kept", "kept"))))
+    assert [row["verdict"] for row in rows] == ["kept", "rejected", "kept"]
+    assert tally.ended == "target reached: 2 kept of 3 scenes"
+    list(tally.recounting(best_of(rows, tally.scores, 1)))
+    assert tally.facts()["Inputs"] == "3 = 1 kept + 2 rejected + 0 quarantined"
