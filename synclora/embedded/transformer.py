@@ -24,7 +24,7 @@ from synclora.embedded import runs
 from synclora.embedded.cache import Index, build_cache
 from synclora.embedded.clips import fixed_batch
 from synclora.embedded.gate import open_codec
-from synclora.embedded.latents import build_latents, digest_of, digest_of_folder
+from synclora.embedded.latents import BLOCK, build_latents, digest_of, digest_of_folder
 from synclora.embedded.latents_scale import scaled
 from synclora.embedded.model import write_folder
 from synclora.embedded.transformer_settings import TRANSFORMER_RECIPE, TransformerRunSettings, TransformerSettings
@@ -107,8 +107,9 @@ def prepare(
     *,
     resume: bool,
     tell: Callable[[str], None] = print,
+    block: int = BLOCK,
 ) -> tuple[TransformerTrainer, Codec, Origins]:
-    """A trainer at its start, or where the newest intact checkpoint was written; the codec it is for, OUT/vae; and of what it is made.
+    """A trainer at its start, or where the newest intact checkpoint was written; the codec it is for, OUT/vae; and what it is trained on.
 
     Raises:
         SyncLoraError: there is a checkpoint and no `resume`, the reverse, one of another recipe, or no autoencoder that fits.
@@ -121,7 +122,7 @@ def prepare(
         )
     origins = Origins(digest_of(index, vae_folder, settings), digest_of_folder(vae_folder), count)
     state = runs.newest_of(out, recipe_of(settings, origins), resume=resume)
-    store = build_latents(index, vae_folder, codec.vae, settings, count, tell)
+    store = build_latents(index, vae_folder, codec.vae, settings, count, tell, block=block)
     if state is None or not (out / "vae").is_dir():
         scale, items = settings.scale, index.of("train")
         raw_bnc = store.batch(range(min(store.count, scale.statistics_clips))).raw_bnc
@@ -182,7 +183,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="of torch (default: its own choice); a resumed run equals one trace only at one number",
     )
     add("--verbose", action="store_true", help="say what is cut and encoded")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.clips < 1:
+        parser.error(f"--clips {arguments.clips}: give 1 or more")
+    return arguments
 
 
 if __name__ == "__main__":

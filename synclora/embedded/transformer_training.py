@@ -6,6 +6,7 @@ state = trainer.state()              # whole; `restore` goes on to the same trac
 """
 
 import math
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -24,6 +25,9 @@ from synclora.errors import SyncLoraError
 from synclora.incontext.positions import Grid
 from synclora.train.batches import Plan, seed_of
 from synclora.train.strategy import OptimizerState
+
+# autocast leaves the norms' weights alone, and torch says so once
+warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight", category=UserWarning)
 
 _EMA = "ema."
 """Before the names of averaged weights, in a checkpoint."""

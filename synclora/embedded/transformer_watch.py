@@ -64,8 +64,9 @@ class Watch:
         """Which clips are sampled, spread over those watched."""
         splits = list(self._clips)
         chosen = [splits[min(i % 3 // 2, len(splits) - 1)] for i in range(self._run.sampled_clips)]
-        places = np.linspace(0, self._run.watched_clips - 1, max(1, len(chosen))).round().astype(int)
-        return list(zip(chosen, places.tolist(), strict=False))
+        last = self._run.watched_clips - 1  # real ones stand behind puppets
+        places = {split: np.linspace(last, 0, chosen.count(split)).round().astype(int).tolist() for split in splits}
+        return [(split, places[split].pop(0)) for split in chosen]
 
     def _loss(self, stream: Stream, samples: Samples, level: float) -> float:
         losses = []
