@@ -2,6 +2,7 @@
 
     python -m synclora.embedded.autoencoder --portraits DIR --out OUT --minutes 60 [--resume]
     python -m synclora.embedded.gate --portraits DIR --vae OUT/vae --out OUT/gate
+    python -m synclora.embedded.transformer --portraits DIR --vae OUT/vae --out OUT2 --minutes 60 [--resume]
 
 Clips to train on:
 
@@ -14,14 +15,25 @@ clips.py        which clips a step sees
 The autoencoder:
 
 settings.py     every setting; autoencoder.yaml is the recipe of the shipped weights
-model.py        its shape, its files
+model.py        its shape; a model's files
 start.py        a start from principal components
 loss.py         what a reconstruction is asked for
 optimizer.py    how weights move
 training.py     a step, the state, the average
-autoencoder.py  the command: a run in a given time, taken up again later
+runs.py         a run in a given time, taken up again later: the transformer's too
+autoencoder.py  the command
 gate.py         the command: may a transformer be trained on it?
 
-To come: the transformer (`transformer.py`: image-to-video on this autoencoder's latents), the adapter on it (`jobs/train.py` makes it), and the
-weights of all three with a card, as package data. Ray is not imported here.
+The transformer, image-to-video on that autoencoder's latents:
+
+transformer_settings.py   every setting; transformer.yaml is the recipe of the shipped weights
+latents.py                training clips, encoded once
+latents_scale.py          how large each latent channel is made
+flow.py                   which frames are given, the noise, the loss
+transformer_optimizer.py  how weights move
+transformer_training.py   a step, the state, the average
+transformer_watch.py      fixed clips: losses, and what is made of first frames
+transformer.py            the command; OUT is a backbone that `find_backbone` opens
+
+To come: the adapter on it (`jobs/train.py` makes it), and the weights of all three with a card, as package data. Ray is not imported here.
 """

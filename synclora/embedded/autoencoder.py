@@ -8,18 +8,15 @@ a run is taken up from. Interrupted with Ctrl-C or SIGTERM, it writes a checkpoi
 """
 
 import argparse
-import json
-import signal
 import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from synclora.command import Parser, one_line
+from synclora.embedded import runs
 from synclora.embedded.cache import Index, build_cache
 from synclora.embedded.clips import Feed, fixed_batch
 from synclora.embedded.loss import quality
@@ -28,7 +25,6 @@ from synclora.embedded.settings import RECIPE, AutoencoderSettings, RunSettings
 from synclora.embedded.training import Trainer
 from synclora.errors import SyncLoraError
 from synclora.outdir import Kind, open_output, write_whole
-from synclora.train import checkpoint
 
 KIND = Kind("embedded-autoencoder", "synclora.embedded.autoencoder", ("checkpoints",))
 
@@ -36,59 +32,21 @@ _STATISTICS_CLIPS = 48
 """From which the latents' mean and deviation are taken."""
 
 
-class Run:
+class Run(runs.Run):
     """One run's folder: what is written there, and when."""
 
     def __init__(self, trainer: Trainer, index: Index, out: Path, run: RunSettings) -> None:
-        self.trainer, self.out, self.run = trainer, out, run
-        settings = trainer.settings
+        super().__init__(trainer, out, run, recipe_of(trainer.settings))
+        self.trainer, settings = trainer, trainer.settings
         self._watched = fixed_batch(_one_each(index, "validation"), settings)
         items = index.of("train")
         self._typical = fixed_batch(items[:: max(1, len(items) // _STATISTICS_CLIPS)], settings)
-        self._stop = False
-        self._saved = trainer.steps if trainer.steps else -1
 
-    def stop(self, *_signal: object) -> None:
-        """End after the step under way."""
-        self._stop = True
-
-    def train(self, minutes: float, steps: int | None = None) -> None:
-        """Train until the time is over, or so many steps are done in all."""
-        if not self.trainer.steps:
-            self.save()  # what the start is worth
-        begun = saved = time.monotonic()
-        sums: dict[str, float] = {}
-        counted, since = 0, begun
-        while not self._stop and time.monotonic() - begun < 60 * minutes and (steps is None or self.trainer.steps < steps):
-            for name, value in self.trainer.step().items():
-                sums[name] = sums.get(name, 0.0) + value
-            counted += 1
-            now = time.monotonic()
-            if self.trainer.steps % self.run.log_steps == 0:
-                mean = {name: round(total / counted, 5) for name, total in sums.items()}
-                self._log({**mean, "seconds_per_step": round((now - since) / counted, 3)})
-                sums, counted, since = {}, 0, now
-            if now - saved >= 60 * self.run.checkpoint_minutes:
-                self.save()
-                saved = time.monotonic()
-        self.save()
-
-    def save(self) -> None:
-        """A checkpoint, and the autoencoder as it would be shipped; nothing if they are there."""
-        if self._saved == self.trainer.steps:
-            return
-        self._saved = self.trainer.steps
-        checkpoint.save(self.out / "checkpoints", self.trainer.state(), recipe_of(self.trainer.settings))
-        checkpoint.sweep(self.out / "checkpoints", self.run.keep)
+    def leave(self) -> dict[str, float]:
+        """The autoencoder as it would be shipped."""
         vae = self.trainer.averaged(self._typical.pixels_bcfyx)
         write_folder(vae, self.out / "vae")
-        self._log({f"validation_{name}": round(value, 4) for name, value in quality(vae, self._watched).items()})
-
-    def _log(self, facts: dict[str, Any]) -> None:
-        line = json.dumps({"step": self.trainer.steps, "time": round(time.time()), **facts})
-        with (self.out / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-        print(line, flush=True)
+        return {f"validation_{name}": value for name, value in quality(vae, self._watched).items()}
 
 
 def recipe_of(settings: AutoencoderSettings) -> dict[str, Any]:
@@ -102,18 +60,12 @@ def prepare(index: Index, settings: AutoencoderSettings, out: Path, *, resume: b
     Raises:
         SyncLoraError: there is a checkpoint and no `resume`, the reverse, or one of another recipe.
     """
-    found, _passed = checkpoint.newest(out / "checkpoints")
-    if resume != (found is not None):
-        remedy = "add --resume to go on, or choose a new folder" if found else "leave --resume out"
-        raise SyncLoraError(f"--out {out}: {'holds' if found else 'holds no'} checkpoint{'s' if found else ''}; {remedy}")
+    state = runs.newest_of(out, recipe_of(settings), resume=resume)
     trainer = Trainer(settings, Feed(index, settings))
-    if found is None:
-        if settings.pca_start:
-            trainer.begin(fixed_batch(index.of("train")[:: max(1, len(index.of("train")) // 32)], settings).pixels_bcfyx)
-        return trainer
-    if found.recipe != recipe_of(settings):
-        raise SyncLoraError(f"--out {out}: its checkpoint is of another recipe; give the same settings or a new folder")
-    trainer.restore(found.load())
+    if state is not None:
+        trainer.restore(state)
+    elif settings.pca_start:
+        trainer.begin(fixed_batch(index.of("train")[:: max(1, len(index.of("train")) // 32)], settings).pixels_bcfyx)
     return trainer
 
 
@@ -137,10 +89,8 @@ def main(argv: list[str]) -> int:
             index = build_cache(arguments.portraits, settings.clips, tell)
             write_whole(out / "left_out.txt", "".join(f"{line}\n" for line in index.left_out))
             work = Run(prepare(index, settings, out, resume=arguments.resume), index, out, run)
-            with suppress(ValueError):  # not in the main thread
-                signal.signal(signal.SIGTERM, work.stop)
-                signal.signal(signal.SIGINT, work.stop)
-            work.train(arguments.minutes, arguments.steps)
+            with runs.stopping(work):
+                work.train(arguments.minutes, arguments.steps)
     except (SyncLoraError, OSError) as error:
         print(f"synclora.embedded.autoencoder: {one_line(error)}", file=sys.stderr)
         return 2

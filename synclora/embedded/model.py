@@ -22,6 +22,9 @@ STRIDE_S, STRIDE_T = 4 * PATCH, 4
 LARGEST_BYTES = 16_000_000
 """Of a file that is shipped."""
 
+_HEADER_BYTES = 200_000
+"""Left for names and shapes, which the library does not count."""
+
 
 def build(settings: ModelSettings, seed: int) -> Any:
     """The autoencoder with random weights that are a function of the seed."""
@@ -49,26 +52,32 @@ def build(settings: ModelSettings, seed: int) -> Any:
         )
 
 
-def same_shape(vae: Any) -> Any:
+def same_shape(model: Any) -> Any:
     """Another one of the same configuration, with weights of its own."""
     with quiet():
-        return type(vae).from_config(vae.config)
+        return type(model).from_config(model.config)
 
 
-def parameters(vae: nn.Module) -> dict[str, nn.Parameter]:
+def parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """By name."""
-    return dict(vae.named_parameters())
+    return dict(model.named_parameters())
 
 
-def write_folder(vae: Any, folder: Path, dtype: torch.dtype = torch.float16) -> None:
+def write_folder(model: Any, folder: Path, dtype: torch.dtype = torch.float16, *, files: int = 1) -> None:
     """Save in diffusers' layout under a temporary name, then rename; the folder before it goes.
 
+    Args:
+        model: an autoencoder, or another model of diffusers.
+        folder: its last part is what diffusers' pipelines call it.
+        dtype: of the weights.
+        files: at most so many of `LARGEST_BYTES`.
+
     Raises:
-        SyncLoraError: a weight does not fit the dtype, or the file would be larger than `LARGEST_BYTES`.
+        SyncLoraError: a weight does not fit the dtype, or more files would be needed.
         OSError: it cannot be written.
     """
-    copy = same_shape(vae)
-    copy.load_state_dict(vae.state_dict())
+    copy = same_shape(model)
+    copy.load_state_dict(model.state_dict())
     with quiet():  # it would rather load than cast, for models with layers that must stay float32; this has none
         copy = copy.to(dtype)
     if not all(tensor.isfinite().all() for tensor in copy.state_dict().values()):
@@ -76,10 +85,11 @@ def write_folder(vae: Any, folder: Path, dtype: torch.dtype = torch.float16) -> 
     scratch = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(scratch, ignore_errors=True)
     with quiet():
-        copy.save_pretrained(scratch, safe_serialization=True)
-    if (size := sum(file.stat().st_size for file in scratch.glob("*.safetensors"))) > LARGEST_BYTES:
+        copy.save_pretrained(scratch, safe_serialization=True, max_shard_size=LARGEST_BYTES - _HEADER_BYTES)
+    sizes = [file.stat().st_size for file in scratch.glob("*.safetensors")]
+    if len(sizes) > files or max(sizes) > LARGEST_BYTES:
         shutil.rmtree(scratch, ignore_errors=True)
-        raise SyncLoraError(f"{folder}: {size} bytes, more than {LARGEST_BYTES}; make the autoencoder smaller")
+        raise SyncLoraError(f"{folder}: {sum(sizes)} bytes, more than {files} x {LARGEST_BYTES}; make the model smaller")
     for file in scratch.iterdir():
         file.chmod(0o644)  # the library's own is the writer's alone
     shutil.rmtree(folder, ignore_errors=True)

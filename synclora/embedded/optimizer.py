@@ -24,7 +24,7 @@ _NEWTON_SCHULZ = (
 )
 """Coefficients of the quintic iteration whose fixed points are singular values near 1 (You Jiacheng's, in the public Muon trainers)."""
 
-_RMS = 0.2
+RMS = 0.2
 """Root mean square of Muon's step over the rate: AdamW's, by which rates are comparable (Liu et al., arXiv 2502.16982)."""
 
 
@@ -74,7 +74,7 @@ class Descent:
         momentum = 0.95
         mean = self.mean[name].lerp_(gradient, 1 - momentum)
         flat = orthogonal(gradient.lerp(mean, momentum).flatten(1))
-        step: Tensor = flat.view_as(gradient) * (_RMS * max(flat.shape) ** 0.5)
+        step: Tensor = flat.view_as(gradient) * (RMS * max(flat.shape) ** 0.5)
         return step
 
 
@@ -87,12 +87,12 @@ def without(move: Tensor, mean_c: Tensor) -> Tensor:
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """About the nearest matrix with orthogonal rows, or columns if it is tall."""
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (torch.linalg.matrix_norm(x) * 1.01 + 1e-12)
+    """About the nearest matrix with orthogonal rows, or columns if it is tall; of (..., r, c), each by itself."""
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mT if tall else matrix
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) * 1.01 + 1e-12)
     for a, b, c in _NEWTON_SCHULZ:
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    found: Tensor = x.T if tall else x
+    found: Tensor = x.mT if tall else x
     return found

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from synclora.embedded.cache import Index, build_cache
+from synclora.embedded.model import build, write_folder
 from synclora.embedded.settings import AugmentSettings, AutoencoderSettings, ClipSettings, ModelSettings, OptimSettings
+from synclora.embedded.transformer_settings import (
+    ScaleSettings,
+    TransformerModelSettings,
+    TransformerOptimSettings,
+    TransformerSettings,
+)
 
 CLIPS = {"man_webcam": "train", "woman_reporter_synth": "validation", "man_green_screen": "held_out"}
 
@@ -35,3 +42,24 @@ def index(small_portraits: Path, tmp_path_factory: pytest.TempPathFactory) -> In
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         return build_cache(small_portraits, TINY.clips)
+
+
+TINY_TRANSFORMER = TransformerSettings(
+    clips=TINY.clips,
+    scale=ScaleSettings(statistics_clips=8, probed_clips=1, probes=1),
+    model=TransformerModelSettings(heads=2, head_dim=16, layers=2, caption_tokens=2, caption_channels=8),
+    optimizer=TransformerOptimSettings(batch=2, warmup=4, lr=5e-3, ema=0.8),
+)
+
+
+@pytest.fixture(scope="session")
+def vae_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random autoencoder of the small shape."""
+    folder = tmp_path_factory.mktemp("autoencoder") / "vae"
+    write_folder(build(TINY.model, seed=0), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def latents_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("latents")
