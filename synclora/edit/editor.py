@@ -130,7 +130,7 @@ class Editor:
             info = self._info(request.adapter or self._default)
             self._engine.use(None if info is None else self._ready(info))
             strides = Strides(self._engine.stride_s, self._engine.stride_t)
-            plan = make_plan(request, info, self.settings, strides, self._decoder)
+            plan = make_plan(request, info, self.settings, strides, self._decoder, self._engine.backbone.trained)
             teller.plan(len(plan.windows), plan.steps)
             best, tried = self._best(request, plan, Path(scratch), teller)
             teller.stage("storing")
