@@ -61,6 +61,8 @@ class AdapterMetadata(Settings):
     """The longest clip that was trained on."""
     width: int = Field(ge=1)
     height: int = Field(ge=1)
+    face_share: float | None = Field(default=None, gt=0, le=1)
+    """Clips were cut to the part in which the first frame's face has this share of the width; None: whole pictures, as ever before."""
     fps_min: float = Field(gt=0)
     fps_max: float = Field(gt=0)
     caption: str | None = None

@@ -13,7 +13,7 @@ from synclora.report.runlog import read_steps
 from synclora.report.validations import read_validations
 from synclora.train import checkpoint
 from synclora.train.adapter import AdapterMetadata, save_adapter
-from synclora.train.card import write_card
+from synclora.train.card import cut_words, write_card
 from synclora.train.index import Encoded, read_index
 from synclora.train.latents import LatentStore
 from synclora.train.loop import Job
@@ -55,6 +55,7 @@ def _metadata(recipe: TrainRecipe, trained: list[Encoded], steps: int) -> Adapte
         frames=max(grid.video_frames for grid in grids),
         width=largest.width * largest.stride_s,
         height=largest.height * largest.stride_s,
+        face_share=recipe.encode.face_share,
         fps_min=min(rates),
         fps_max=max(rates),
         caption=recipe.caption,
@@ -77,6 +78,11 @@ def facts_of(job: Job, workers: int) -> dict[str, str]:
         + ("" if recipe.parallel.offload == "none" else f", offload {recipe.parallel.offload}"),
         "Steps": f"{len(steps)} of {recipe.batch} samples",
     }
+    if recipe.encode.face_share is not None:
+        facts["Picture"] = cut_words(recipe.encode.face_share)
+    if len(shares := recipe.context.given_frames) > 1:
+        given = ", ".join(f"{count} in {share:.0%}" for count, share in enumerate(shares, start=1))
+        facts["Given"] = f"first latent frames of the edit: {given} of samples"
     if not steps:
         return facts
     tenth = max(1, len(steps) // 10)
