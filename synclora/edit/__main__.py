@@ -138,6 +138,8 @@ def summary(result: "EditResult", out: Path) -> Table:
     table.add_row(
         "video", f"{result.width}x{result.height}, {result.frames} frames, {result.fps} fps, sound {_yes(result.has_audio)}"
     )
+    if crop := result.crop:
+        table.add_row("part", f"{crop.width}x{crop.height} of the source, from {crop.left}, {crop.top}")
     if result.seams:
         table.add_row("seams", ", ".join(f"frame {seam.frame}: {seam.picture:.2f}" for seam in result.seams))
     table.add_row("made with", f"{result.backbone}, adapter {result.adapter}, seed {result.seed}, {result.steps} steps")

@@ -13,7 +13,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,7 +28,7 @@ from synclora.edit.plan import Plan, Strides, make_plan
 from synclora.edit.progress import OnProgress, ignore
 from synclora.edit.request import NO_ADAPTER, EditRequest
 from synclora.edit.result import Attempt as Tried
-from synclora.edit.result import EditResult
+from synclora.edit.result import Crop, EditResult
 from synclora.edit.settings import EditSettings
 from synclora.edit.teller import Teller
 from synclora.errors import MediaError, Reason, is_out_of_memory
@@ -210,6 +210,7 @@ class Editor:
             edit_strength=judged.edit_strength,
             first_frame_distance=judged.first_frame_distance,
             fit=plan.fit,
+            crop=None if plan.crop is None else Crop(**asdict(plan.crop)),
             seams=tuple(judged.seams),
             attempts=tuple(tried),
             working_size=str(plan.work),

@@ -58,6 +58,8 @@ class AdapterInfo(Settings):
     """The longest clip that was trained on; None when unknown, and so for the following."""
     width: int | None = None
     height: int | None = None
+    face_share: float | None = None
+    """Its clips were cut to where the first frame's face has this share of the width; None: it knows whole pictures."""
     base_model: str | None = None
     random_base: bool = False
     changed_ns: int = 0
@@ -81,6 +83,7 @@ class _Ours(Settings):
     frames: int = Field(ge=1)
     width: int = Field(ge=1)
     height: int = Field(ge=1)
+    face_share: float | None = Field(default=None, gt=0, le=1)
     caption: str | None = Field(default=None, max_length=2000)
     attention_mode: Mode
     random_base: bool
