@@ -110,7 +110,7 @@ def make_plan(
         raise MediaError(Reason.BAD_REQUEST, f"key frame {max(pictures)}: the source has {info.frames} frames, numbered from 0")
     with _of_the_source():
         first = next(frames)
-    crop = _crop(first, adapter, trained, settings)
+    crop = _crop(first, adapter, trained, settings, decoder.limits)
     shown = Size(info.width, info.height) if crop is None else Size(crop.width, crop.height)
     size = _output(shown, request.size, decoder.limits)
     max_pixels, window_frames, overlap = _bounds(adapter, trained, settings, strides.time)
@@ -144,7 +144,9 @@ def _bounds(adapter: AdapterInfo | None, trained: Trained | None, settings: Edit
     return pixels, frames, min(settings.overlap_frames, half)
 
 
-def _crop(first: Picture, adapter: AdapterInfo | None, trained: Trained | None, settings: EditSettings) -> Crop | None:
+def _crop(
+    first: Picture, adapter: AdapterInfo | None, trained: Trained | None, settings: EditSettings, limits: MediaLimits
+) -> Crop | None:
     """The part around the first frame's face that the adapter knows, else the backbone, in the shape of its clips."""
     known = next((one for one in (adapter, trained) if one is not None and one.face_share), None)
     if known is None or not known.face_share or settings.crop == "none":
@@ -154,7 +156,11 @@ def _crop(first: Picture, adapter: AdapterInfo | None, trained: Trained | None, 
         detail = f"source: its first frame shows no face, and the model knows a face in {known.face_share:.0%} of the width alone"
         raise MediaError(Reason.NO_FACE, f"{detail}; begin the video where the face is seen, or choose crop: none")
     shape = (known.width, known.height) if known.width and known.height else (1, 1)
-    return face_crop([(float(x), float(y)) for x, y in face], (first.shape[1], first.shape[0]), known.face_share, shape)
+    crop = face_crop([(float(x), float(y)) for x, y in face], (first.shape[1], first.shape[0]), known.face_share, shape)
+    if min(crop.width, crop.height) < limits.min_side:  # as a video by itself it would be refused
+        detail = f"source: the part around its face is {crop.width}x{crop.height}, min_side is {limits.min_side}; film it nearer"
+        raise MediaError(Reason.PICTURE_SIZE, detail)
+    return crop
 
 
 def _fitted(
