@@ -268,7 +268,7 @@ def test_how_many_frames_are_given_moves_no_other_draw(context):
     for place in range(6):
         generator = torch.Generator().manual_seed(seed_of("sample", 0, 3, place))
         given, captioned = torch.rand(2, generator=generator)
-        assert torch.equal(draws.sigma_b[place], draw_sigma(1, batch.grid.tokens, SIGMA, generator)[0])
+        assert torch.equal(draws.sigma_b[place], draw_sigma(1, batch.grid.tokens, SIGMA, generator).float()[0])
         assert torch.equal(draws.noise_bnc[place], torch.randn(batch.edited_bnc.shape[1:], generator=generator))
         assert bool(draws.given_b[place]) == bool(given < settings.first_frame)
         assert bool(draws.captioned_b[place]) == bool(captioned >= settings.drop_caption)
