@@ -106,6 +106,7 @@ def write_card(
     license_id: str = "other",
     pipeline_tag: str = "video-to-video",
     title: str | None = None,
+    comfyui: bool = True,
 ) -> Path:
     """Write folder/README.md.
 
@@ -117,6 +118,7 @@ def write_card(
         license_id: as the hub names it; `other` leaves the choice open.
         pipeline_tag: the hub's task.
         title: None makes one from the base model's name.
+        comfyui: its file for ComfyUI is in the folder.
 
     Raises:
         ValueError: a sample that lies elsewhere.
@@ -128,7 +130,7 @@ def write_card(
         f"# {_text(title or f'Sync-LoRA for {base}')}",
         _RANDOM if metadata.random_base else "",
         _INTRODUCTION,
-        _usage(metadata, base),
+        _usage(metadata, base, comfyui=comfyui),
         _table(metadata, base, facts),
         _shown([sample.resolve().relative_to(folder.resolve()) for sample in samples]),
         _RESPONSIBLE,
@@ -160,7 +162,7 @@ def _front(metadata: AdapterMetadata, license_id: str, pipeline_tag: str) -> str
     return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---"
 
 
-def _usage(metadata: AdapterMetadata, base: str) -> str:
+def _usage(metadata: AdapterMetadata, base: str, *, comfyui: bool) -> str:
     prompt = _ANY_CAPTION
     if metadata.caption is not None:
         prompt = (
@@ -180,7 +182,7 @@ def _usage(metadata: AdapterMetadata, base: str) -> str:
         _OURS.format(file=DIFFUSERS_FILE, **names),
     ]
     if shared:
-        parts += [diffusers.format(file=DIFFUSERS_FILE, **names), _COMFYUI.format(file=COMFYUI_FILE)]
+        parts += [diffusers.format(file=DIFFUSERS_FILE, **names), _COMFYUI.format(file=COMFYUI_FILE) if comfyui else ""]
     return "\n\n".join(filter(None, parts))
 
 
