@@ -22,6 +22,13 @@ training.py     a step, the state, the average
 autoencoder.py  the command: a run in a given time, taken up again later
 gate.py         the command: may a transformer be trained on it?
 
+What comes with the package:
+
+weights/        the folder that `find_backbone("embedded")` opens, if it was shipped
+shipped.py      what may be shipped
+card.py         its card
+ship.py         the command: checked, and put there whole
+
 To come: the transformer (`transformer.py`: image-to-video on this autoencoder's latents), the adapter on it (`jobs/train.py` makes it), and the
 weights of all three with a card, as package data. Ray is not imported here.
 """

@@ -9,12 +9,10 @@ Everything is loaded, as a user would load it, before anything is copied.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
 from synclora.backbone.base import Backbone, Codec, Stream
 from synclora.backbone.find import find_backbone
@@ -25,6 +23,7 @@ from synclora.embedded.model import LARGEST_BYTES
 from synclora.errors import SyncLoraError
 from synclora.train.adapter import AdapterMetadata, load_adapter
 from synclora.train.lora import AdapterError, State, ready_lora
+from synclora.train.tensorfile import read_tensors
 
 MODELS_BYTES = 48_000_000
 """Of autoencoder and transformer together: what a repository can carry."""
@@ -182,14 +181,10 @@ def _files(folder: Path, part: str) -> Iterator[Path]:
 
 def _parameters(file: Path) -> int:
     """How many numbers a file of weights holds, all of them float16."""
-    count = 0
-    with safe_open(file, "pt") as weights:
-        for name in weights.keys():  # noqa: SIM118  it is no mapping
-            entry = weights.get_slice(name)
-            if entry.get_dtype() != "F16":
-                raise ShipError(f"{file}: {name} is {entry.get_dtype()}, not F16; save the model in float16")
-            count += prod(entry.get_shape())
-    return count
+    tensors, _ = read_tensors(file)
+    if other := [name for name, tensor in tensors.items() if tensor.dtype != torch.float16]:
+        raise ShipError(f"{file}: {other[0]} is {tensors[other[0]].dtype}, not float16; save the model in that")
+    return sum(tensor.numel() for tensor in tensors.values())
 
 
 def _told(backbone: Backbone) -> tuple[Trained, dict[str, Any]]:
