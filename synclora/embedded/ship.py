@@ -27,7 +27,7 @@ from synclora.errors import SyncLoraError
 from synclora.train.adapter import COMFYUI_FILE, save_adapter
 from synclora.train.card import write_card
 
-_KEPT = ("Steps", "Loss", "Held out")
+_KEPT = ("Steps", "Picture", "Given", "Loss", "Held out")
 """Of the table in a training run's own card: what is not of one machine."""
 _ROW = re.compile(r"^\| (.+?) \| (.+) \|$", re.MULTILINE)
 
