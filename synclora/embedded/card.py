@@ -31,8 +31,8 @@ python -m synclora.edit source.mp4 first.png --out edited.mp4 --backbone embedde
 ```"""
 
 _WORDS = """\
-**Words are not understood.** There is no text encoder: every prompt is answered with one learned embedding (`caption.safetensors`), and guidance
-on text changes nothing. What the edit shows is said by its first frame."""
+**Words are not understood.** There is no text encoder: every prompt is answered with one and the same embedding (`caption.safetensors`), and
+guidance on text changes nothing. What the edit shows is said by its first frame."""
 
 _DATA = """\
 ## Training data
@@ -43,8 +43,8 @@ _DATA = """\
 - Portraits in the public domain, and generated faces.
 - Puppets: performances that this project renders from those pictures by a script, in many looks.
 
-No clip is part of the weights or of this repository. A few people, of both splits, are kept out of training and named in
-`synclora/embedded/split.py`."""
+No clip is part of this repository. A few people are kept out of training, some to be watched meanwhile and some for the final figures;
+`synclora/embedded/split.py` names their clips."""
 
 _LIMITS = """\
 ## Limits
@@ -123,8 +123,8 @@ def _recipe(models: Models) -> str:
     rows = [[name, _text(value)] for name, value in _flat(models.made_by)]
     said = _table(["", ""], rows) if rows else "Not said."
     return (
-        "## Recipe\n\nMade by `python -m synclora.embedded.autoencoder` and `python -m synclora.embedded.transformer`, each from a seed; "
-        f"what was tried is in `synclora/embedded/experiments.md`.\n\n{said}\n\nDigest of the weights: `{models.digest}`."
+        "## Recipe\n\nMade by `python -m synclora.embedded.autoencoder` and `python -m synclora.embedded.transformer`, each from a seed.\n"
+        f"What was tried is in `synclora/embedded/experiments.md`.\n\n{said}\n\nDigest of the weights: `{models.digest}`."
     )
 
 
@@ -139,8 +139,8 @@ def _autoencoder(gate: Mapping[str, Any] | None) -> str:
     head = ["clips", "number", "face found", "blink r", "speech r", "gaze r (ceiling)", "dB"]
     said = "Open." if gate["open"] else f"Shut: {_text('; '.join(gate['findings']))}."
     return (
-        f"{title}\n\nEvery cue measured again after encoding and decoding, as correlation with the source. Blink and speech are medians "
-        "over the clips in which they move enough to tell, with the lowest in brackets; gaze is a median, its ceiling the same picture "
+        f"{title}\n\nEvery cue measured again after encoding and decoding, as correlation with the source. Blink and speech are medians\n"
+        "over the clips in which they move enough to tell, with the lowest in brackets; gaze is a median, its ceiling the same picture\n"
         "merely made small.\n\n"
         f"{_table(head, rows)}\n\nThe gate (a face in 95 % of frames, blink and speech r ≥ .9 in every clip): {said}"
     )
