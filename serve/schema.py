@@ -119,6 +119,10 @@ class AdapterView(BaseModel):
     frames: int | None = Field(default=None, description="Frames of the clips that it was trained on.")
     width: int | None = None
     height: int | None = None
+    face_share: float | None = Field(
+        default=None,
+        description="It edits the part of the picture in which the face has this share of the width; null: all of it.",
+    )
     base_model: str | None = None
     random_base: bool = Field(default=False, description="Trained on random weights: it proves plumbing only.")
 

@@ -20,13 +20,14 @@ function shownAt(video) {
   }
 }
 
-// A video and the canvas that shows it.
+// A video and the canvas that shows it, or a part of it: {left, top, width, height} in the video's pixels.
 class Half {
-  constructor(video, canvas) {
-    Object.assign(this, { video, canvas });
+  constructor({ video, canvas, part }) {
+    const { left, top, width: across, height: down } = part ?? { left: 0, top: 0, width: video.videoWidth, height: video.videoHeight };
+    Object.assign(this, { video, canvas, part: [left, top, across, down] });
     this.ring = Array.from({ length: RING }, () => ({ frame: -1, canvas: document.createElement("canvas") }));
-    const scale = Math.min(1, MAX_SIDE / Math.max(video.videoWidth, video.videoHeight));
-    const [width, height] = [video.videoWidth, video.videoHeight].map((side) => Math.round(side * scale));
+    const scale = Math.min(1, MAX_SIDE / Math.max(across, down));
+    const [width, height] = [across, down].map((side) => Math.round(side * scale));
     for (const each of [canvas, ...this.ring.map((slot) => slot.canvas)]) Object.assign(each, { width, height });
   }
 
@@ -36,7 +37,7 @@ class Half {
     const frame = Math.round(before * fps);
     const slot = this.ring[frame % RING];
     slot.frame = -1;
-    slot.canvas.getContext("2d").drawImage(this.video, 0, 0, slot.canvas.width, slot.canvas.height);
+    slot.canvas.getContext("2d").drawImage(this.video, ...this.part, 0, 0, slot.canvas.width, slot.canvas.height);
     if ((shownAt(this.video) ?? told) === before) slot.frame = frame; // else it changed while it was drawn
   }
 
@@ -54,8 +55,9 @@ class Half {
     return fit.reduce((best, slot) => (slot.frame > (best?.frame ?? -1) ? slot : best), undefined);
   }
 
-  paint(picture = this.video) {
-    this.canvas.getContext("2d").drawImage(picture, 0, 0, this.canvas.width, this.canvas.height);
+  paint(kept) {
+    const picture = kept ? [kept] : [this.video, ...this.part];
+    this.canvas.getContext("2d").drawImage(...picture, 0, 0, this.canvas.width, this.canvas.height);
   }
 
   // Resolves when the video shows what is there at that time. The end of an earlier seek is not taken for the end of this one.
@@ -76,10 +78,10 @@ class Half {
 }
 
 export class Lockstep {
-  // `edit` and `source`: {video, canvas}, their videos loaded; source may be null. `onChange` is called whenever frame or playing changed.
+  // `edit` and `source`: {video, canvas, part}, their videos loaded; source may be null, and so may part. `onChange` is called whenever frame or playing changed.
   constructor(edit, source, frames, fps, onChange) {
-    this.edit = new Half(edit.video, edit.canvas);
-    this.source = source && new Half(source.video, source.canvas);
+    this.edit = new Half(edit);
+    this.source = source && new Half(source);
     this.halves = this.source ? [this.edit, this.source] : [this.edit];
     Object.assign(this, { frames, fps, onChange, frame: 0, playing: false, loop: true, speed: 1, wanted: 0, moving: null });
     this.edit.video.addEventListener("ended", () => this.#ended());

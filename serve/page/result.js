@@ -22,11 +22,19 @@ export async function open(job, own, signal) {
   at("download").download = `edit-${id}.mp4`;
   if (!edit) return;
   at("screen").style.setProperty("--ratio", edit.video.videoWidth / edit.video.videoHeight);
+  if (source) source.part = partOf(source.video, result.crop, job.source);
   stage = new Lockstep(edit, source, result.frames, fps, () => show(curves));
   stage.loop = at("loop").getAttribute("aria-pressed") === "true";
   edit.video.muted = at("sound").getAttribute("aria-pressed") !== "true";
   stage.setSpeed(Number(at("speed").value));
   await stage.seek(0);
+}
+
+// Of the source what was edited, so that both halves show the same place. `crop` is in stored pixels; a browser stretches those that are not square.
+function partOf({ videoWidth, videoHeight }, crop, { width, height }) {
+  if (!crop) return null;
+  const [x, y] = [videoWidth / width, videoHeight / height];
+  return { left: crop.left * x, top: crop.top * y, width: crop.width * x, height: crop.height * y };
 }
 
 function show(curves) {
@@ -127,6 +135,7 @@ function describe(result) {
     ["Seed", result.seed, result.attempts.length > 1 ? `tried: ${result.attempts.map((one) => `${one.seed} (${number(one.score)})`).join(", ")}` : ""],
     ["Steps", result.steps],
     ["Video", `${result.width} × ${result.height}, ${plural(result.frames, "frame")}`, `${number(rate(result.fps), 2)} frames a second, ${duration(result.seconds)}, ${result.has_audio ? "the source’s sound" : "no sound"}`],
+    ...(result.crop ? [["Part", `${result.crop.width} × ${result.crop.height} of the source`, "around the face: all that this model edits"]] : []),
     ["First frame", fit(result.fit)],
     ...(result.seams.length ? [["Windows meet at", result.seams.map((seam) => seam.frame).join(", "), `largest jump ${number(Math.max(...result.seams.map((seam) => seam.picture)), 1)} times the source’s own there`]] : []),
     ["Took", duration(Object.values(result.took_seconds).reduce((a, b) => a + b, 0)), Object.entries(result.took_seconds).map(([name, value]) => `${name} ${number(value, 1)}`).join(", ")],

@@ -41,10 +41,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add(
         "--adapter",
         metavar="NAME",
-        help="of --library, a folder or .safetensors file, or none for the bare model (default: none)",
+        help="of --library, a folder or .safetensors file, or none for the bare model (default: what comes with the backbone, else none)",
     )
     add("--library", type=Path, metavar="DIR", help="folder of adapters")
-    add("--backbone", default="tiny:ltx-video", metavar="NAME", help="hub id, folder in diffusers' layout, or tiny:ltx-video")
+    add(
+        "--backbone",
+        default="tiny:ltx-video",
+        metavar="NAME",
+        help="hub id, folder in diffusers' layout, embedded or tiny:ltx-video",
+    )
     add("--prompt", metavar="TEXT", help="default: the adapter's own caption")
     add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same video")
     add("--steps", type=int, metavar="N", help="of sampling (default: 30)")
@@ -138,6 +143,8 @@ def summary(result: "EditResult", out: Path) -> Table:
     table.add_row(
         "video", f"{result.width}x{result.height}, {result.frames} frames, {result.fps} fps, sound {_yes(result.has_audio)}"
     )
+    if crop := result.crop:
+        table.add_row("part", f"{crop.width}x{crop.height} of the source, from {crop.left}, {crop.top}")
     if result.seams:
         table.add_row("seams", ", ".join(f"frame {seam.frame}: {seam.picture:.2f}" for seam in result.seams))
     table.add_row("made with", f"{result.backbone}, adapter {result.adapter}, seed {result.seed}, {result.steps} steps")

@@ -37,7 +37,7 @@ class Attempt:
             OSError: the disk is full.
         """
         plan, stitcher = self._plan, Stitcher(self._plan.windows)
-        source = (resized(picture, plan.work) for picture in decoder.frames(plan.source, analysis=False))
+        source = (resized(plan.seen(picture), plan.work) for picture in decoder.frames(plan.source, analysis=False))
         pictures = (resized(picture, plan.size) for picture in stitcher.frames(source, self._window))
         write_video(
             path,

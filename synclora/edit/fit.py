@@ -15,6 +15,9 @@ or refused as MISALIGNED; between `align_beyond` and that it is aligned if that 
 is what no such transform mends: a head turned elsewhere, a picture that had to be scaled or turned too far, one that would cover too
 little or shows another view there, and a mirrored one.
 
+Part. Where only a part of the source is edited, a picture is fitted onto the whole and cut with it, unless it resembles the part more: then it
+was cut already, and is fitted onto the part.
+
 Without a face in both (a mask, a landscape) the size alone is fitted, and `misalignment_before` is None. Of several faces the largest of
 the source counts, and in the edited picture the one nearest to it.
 """
@@ -34,6 +37,7 @@ from synclora.errors import MediaError, Reason
 from synclora.media.decode import Picture
 from synclora.motion.signals import FACE_FRAME
 from synclora.motion.stills import face_distance, face_width, still_faces
+from synclora.train.clips import Crop
 
 MAX_SCALE = 4.0
 """Beyond, the smaller of the two faces has too few pixels to be the other's."""
@@ -113,6 +117,26 @@ def fit_frame(edited: Picture, source: Picture, settings: EditSettings, what: st
     return aligned.result(before, source)
 
 
+def fit_part(edited: Picture, source: Picture, crop: Crop | None, settings: EditSettings, what: str) -> tuple[Picture, Fit]:
+    """The same, and then the part of it alone; None is all of it. A picture that shows just the part is fitted onto that.
+
+    Raises:
+        MediaError: MISALIGNED, with the numbers.
+    """
+    if crop is None:
+        return fit_frame(edited, source, settings, what)
+    part = np.ascontiguousarray(crop.of(source))
+    if _likeness(edited, part) > _likeness(edited, source) + NEARER:
+        return fit_frame(edited, part, settings, what)
+    picture, fit = fit_frame(edited, source, settings, what)
+    return np.ascontiguousarray(crop.of(picture)), fit
+
+
+def largest_face(picture: Picture) -> Doubles | None:
+    """The points FACE_FRAME (11, 2) of the picture's largest face; None if it shows none."""
+    return max(_faces(picture), key=face_width, default=None)
+
+
 @dataclass(frozen=True)
 class _Aligned:
     """The edited picture in its place, its face on the source's."""
@@ -180,13 +204,19 @@ def _placed(edited: Size, source: Size) -> tuple[Doubles, str]:
     return np.column_stack([np.diag(scale), middle[1] - scale * middle[0]]), kind
 
 
+def _likeness(edited: Picture, source: Picture) -> float:
+    """Of a picture in its place by size alone."""
+    size = Size(source.shape[1], source.shape[0])
+    placed, _kind = _placed(Size(edited.shape[1], edited.shape[0]), size)
+    return resemblance(warped(edited, placed, size), source)
+
+
 def _both_faces(picture: Picture, source: Picture) -> tuple[Doubles, Doubles] | None:
     """Eleven points (k, 2) of the face in the edited picture and in the source's."""
-    theirs = _faces(source)
-    ours = _faces(picture) if theirs else []
-    if not ours:
+    still = largest_face(source)
+    ours = [] if still is None else _faces(picture)
+    if still is None or not ours:
         return None
-    still = max(theirs, key=face_width)
     return min(ours, key=lambda face: face_distance(face, still)), still
 
 

@@ -39,16 +39,17 @@ class Size(NamedTuple):
         return cls(width, height)
 
 
-def working_size(width: int, height: int, *, max_pixels: int, stride: int) -> Size:
-    """The size that the model works at: both sides multiples of the stride, the area at most `max_pixels`, and not enlarged.
+def working_size(width: int, height: int, *, max_pixels: int, stride: int, enlarge: bool = False) -> Size:
+    """The size that the model works at: both sides multiples of the stride, the area at most `max_pixels`.
 
     Args:
         width: of the source, in pixels.
         height: of the source.
         max_pixels: the area.
         stride: of the autoencoder; an area of fewer pixels than stride² gives one cell.
+        enlarge: a smaller picture is brought up to that area too, as training does with clips.
     """
-    target = min(max_pixels, width * height)
+    target = max_pixels if enlarge else min(max_pixels, width * height)
     best, least = Size(stride, stride), math.inf
     for columns in range(1, max(1, max_pixels // stride**2) + 1):
         for rows in {max(1, math.floor(edge)) for edge in _rows(columns, width, height, max_pixels // stride**2)}:

@@ -58,7 +58,7 @@ class Judge:
             MediaError: one of them cannot be read.
         """
         if self._source is None:
-            self._source = self._measured(self._plan.source, teller)[0]
+            self._source = self._measured_source(teller)
         source = self._source
         made, info = self._measured(edited, teller)
         self._check_twin(info)
@@ -76,6 +76,18 @@ class Judge:
 
     def _scorable(self, source: Measurement) -> bool:
         return source.face_share >= self._rule.min_face and source.second_face < self._rule.second_face
+
+    def _measured_source(self, teller: Teller) -> Measurement:
+        """What of it is edited, as the decoder would show it had it been a video by itself."""
+        plan = self._plan
+        if plan.crop is None:
+            return self._measured(plan.source, teller)[0]
+        frames, crop = self._decoder.frames(plan.source, analysis=False), plan.crop
+        scale = min(1.0, self._decoder.limits.analysis_side / max(crop.width, crop.height))
+        size = Size(round(crop.width * scale), round(crop.height * scale))
+        pictures = (np.ascontiguousarray(resized(crop.of(picture), size)) for picture in teller.ticking(frames))
+        rate, whole = float(plan.info.fps), (crop.width, crop.height)
+        return measure(self._landmarker, pictures, rate, size=whole, expected=plan.info.frames)
 
     def _measured(self, path: Path, teller: Teller) -> tuple[Measurement, VideoInfo]:
         frames = self._decoder.frames(path)

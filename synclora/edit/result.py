@@ -59,7 +59,7 @@ class Fit(Settings):
     """How the edited first frame was brought onto the source's: x' = scale · R(turn) · x + shift, about the picture's middle."""
 
     kind: str
-    """none, scaled, cropped, or aligned."""
+    """Onto the whole picture, or onto its crop where a picture of that part alone was given. none, scaled, cropped, or aligned."""
     scale: float = 1.0
     turn_degrees: float = 0.0
     shift_x_px: float = 0.0
@@ -69,6 +69,15 @@ class Fit(Settings):
     misalignment_after: float | None = None
     filled: float = 0.0
     """Share of the picture that the edited one did not cover, filled with the source's own."""
+
+
+class Crop(Settings):
+    """A part of the source's upright picture, in its pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
 
 
 class Attempt(Settings):
@@ -103,6 +112,8 @@ class EditResult(Settings):
     first_frame_distance: float | None
     """Distance of the video's first frame and the edited first frame that was given, 0 to 1."""
     fit: Fit
+    crop: Crop | None = None
+    """What of the source was edited, which is what the video shows; None: all of it. Every figure here compares with that part."""
     seams: tuple[Seam, ...] = ()
     attempts: tuple[Attempt, ...] = Field(default=(), max_length=8)
     working_size: str = ""

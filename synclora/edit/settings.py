@@ -19,6 +19,9 @@ class EditSettings(Settings):
     """1 is off and costs nothing; another value costs one more transformer call a step."""
     max_pixels: int = Field(default=512 * 512, ge=64 * 64)
     """Area that the model works at; a larger picture is scaled down for it and the edit up again. 512 x 512 is what adapters are trained on."""
+    crop: Literal["auto", "none"] = "auto"
+    """auto: where the adapter, else the backbone, was trained on parts around the face, edit that part alone; the edit is that part. Released
+    models know whole pictures and cut nothing. none: never cut."""
     window_frames: int = Field(default=81, ge=17)
     """Frames of one call of the model, 8k + 1; longer clips are edited in windows."""
     overlap_frames: int = Field(default=17, ge=1)

@@ -35,5 +35,12 @@ transformer_training.py   a step, the state, the average
 transformer_watch.py      fixed clips: losses, and what is made of first frames
 transformer.py            the command; OUT is a backbone that `find_backbone` opens
 
-To come: the adapter on it (`jobs/train.py` makes it), and the weights of all three with a card, as package data. Ray is not imported here.
+What comes with the package:
+
+weights/        the folder that `find_backbone("embedded")` opens, if it was shipped
+shipped.py      what may be shipped
+card.py         its card
+ship.py         the command: checked, and put there whole
+
+The adapter on it is made by `jobs/curate.py` and `jobs/train.py`. Ray is not imported here.
 """

@@ -135,9 +135,8 @@ def _laid(key: Key, target_bnc: Tensor, grid: Grid) -> tuple[Tensor, Tensor, Ten
 
 
 def first_frame(given_b: Tensor, grid: Grid) -> Tensor:
-    """(b, n) bool: the tokens of the first latent frame, in the samples where it is given."""
-    mask_n = torch.arange(grid.tokens, device=given_b.device) < grid.frame_tokens
-    return given_b[:, None] & mask_n
+    """(b, n) bool: the tokens of the first latent frames, as many as are given in each sample; True is one, False none."""
+    return torch.arange(grid.tokens, device=given_b.device) < grid.frame_tokens * given_b[:, None]
 
 
 def to_tokens(latents_bcfyx: Tensor) -> Tensor:

@@ -35,6 +35,10 @@ _CAUSAL = """\
 > pipelines in which all tokens see all, `LTX2InContextPipeline` and ComfyUI's in-context workflows among them: they load it without
 > complaint and edit badly."""
 
+_CUT = """\
+It knows faces of one size alone: cut the source, and the edited frame alike, to the part in which the face of the source's first frame has
+{share:.0%} of the width. This project's editor does so by itself."""
+
 _OURS = """\
 With this project, on the layers and with the token layout of training:
 
@@ -102,6 +106,7 @@ def write_card(
     license_id: str = "other",
     pipeline_tag: str = "video-to-video",
     title: str | None = None,
+    comfyui: bool = True,
 ) -> Path:
     """Write folder/README.md.
 
@@ -113,6 +118,7 @@ def write_card(
         license_id: as the hub names it; `other` leaves the choice open.
         pipeline_tag: the hub's task.
         title: None makes one from the base model's name.
+        comfyui: its file for ComfyUI is in the folder.
 
     Raises:
         ValueError: a sample that lies elsewhere.
@@ -124,7 +130,7 @@ def write_card(
         f"# {_text(title or f'Sync-LoRA for {base}')}",
         _RANDOM if metadata.random_base else "",
         _INTRODUCTION,
-        _usage(metadata, base),
+        _usage(metadata, base, comfyui=comfyui),
         _table(metadata, base, facts),
         _shown([sample.resolve().relative_to(folder.resolve()) for sample in samples]),
         _RESPONSIBLE,
@@ -156,7 +162,7 @@ def _front(metadata: AdapterMetadata, license_id: str, pipeline_tag: str) -> str
     return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---"
 
 
-def _usage(metadata: AdapterMetadata, base: str) -> str:
+def _usage(metadata: AdapterMetadata, base: str, *, comfyui: bool) -> str:
     prompt = _ANY_CAPTION
     if metadata.caption is not None:
         prompt = (
@@ -171,12 +177,18 @@ def _usage(metadata: AdapterMetadata, base: str) -> str:
         "## Use",
         prompt,
         f"Give the source's own frame rate; it was trained on {size}.",
+        "" if metadata.face_share is None else _CUT.format(share=metadata.face_share),
         _SHARED if shared else _CAUSAL,
         _OURS.format(file=DIFFUSERS_FILE, **names),
     ]
     if shared:
-        parts += [diffusers.format(file=DIFFUSERS_FILE, **names), _COMFYUI.format(file=COMFYUI_FILE)]
-    return "\n\n".join(parts)
+        parts += [diffusers.format(file=DIFFUSERS_FILE, **names), _COMFYUI.format(file=COMFYUI_FILE) if comfyui else ""]
+    return "\n\n".join(filter(None, parts))
+
+
+def cut_words(face_share: float) -> str:
+    """What was done to the pictures of clips, in words."""
+    return f"cut so that the first frame's face has {face_share:.0%} of the width"
 
 
 def _table(metadata: AdapterMetadata, base: str, facts: Mapping[str, Fact]) -> str:
@@ -186,6 +198,7 @@ def _table(metadata: AdapterMetadata, base: str, facts: Mapping[str, Fact]) -> s
         "pairs": metadata.trained_pairs,
         "steps": metadata.steps,
         "clips": f"{metadata.width}×{metadata.height}, up to {metadata.frames} frames, {_fps(metadata)} fps",
+        **({"Picture": cut_words(metadata.face_share)} if metadata.face_share is not None else {}),
         "caption": _code(metadata.caption) if metadata.caption is not None else "each pair's own",
         "attention": metadata.attention_mode,
         "edited first frame given": f"{metadata.first_frame_probability:.0%} of samples",

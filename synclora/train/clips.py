@@ -2,7 +2,7 @@
 
     bucket = choose_bucket(sample, settings.shapes)               # 512x512x81
     window = windows_of(sample, bucket, settings)[0]              # range(0, 81)
-    crop = crop_of(sample, bucket, settings.crop)                 # the same for both halves
+    crop = cut_of(sample, bucket, settings)                       # the same for both halves
     pixels_thwc = read_clip(decoder.frames(sample.source, analysis=False), window, crop, bucket)
 
 Nothing is drawn by chance: a pair gives the same clips in every run.
@@ -32,6 +32,9 @@ STRIDE_S, STRIDE_T = 32, 8  # of every released autoencoder; the one that is use
 
 FEW_FRAMES = 20
 """So many left unread are decoded to the end: leaving a video early ends its decoder, and a new one costs as much (0.1 s)."""
+
+OUTER_WIDTH = 0.975
+"""Width that the eleven points of a record span, over that of the face's 468: the mean over 14 real first frames, .93 to 1.00."""
 
 CropMode = Literal["face", "center"]
 
@@ -75,6 +78,9 @@ class EncodeSettings(Settings):
     """Shapes, WIDTHxHEIGHTxFRAMES. A pair takes the one of nearest aspect ratio that it is long enough for, then the longest."""
     crop: CropMode = "face"
     """What stays in the picture where the aspect ratios differ: face keeps the first frame's face as central as possible."""
+    face_share: float | None = Field(default=None, ge=0.3, le=0.9)
+    """Cut the clip to the part in which the first frame's face has this share of the width, whatever `crop` says, less of it where the picture
+    ends. For small backbones: at 128 pixels a glance in a whole picture is one of them. None: as much of the picture as the bucket shows."""
     windows_per_pair: int = Field(default=1, ge=1)
     """Clips of one pair, one after the other from its first frame. More than one makes use of long videos."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -117,6 +123,10 @@ class Crop:
     width: int
     height: int
 
+    def of(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """This part of a picture (h, w, 3); no copy."""
+        return picture[self.top : self.top + self.height, self.left : self.left + self.width]
+
 
 def choose_bucket(sample: Sample, buckets: Sequence[Bucket]) -> Bucket:
     """The bucket of nearest aspect ratio among those no longer than the pair; of equals the longest, then the first listed.
@@ -152,6 +162,42 @@ def clips_of(sample: Sample, settings: EncodeSettings) -> int:
         return 1
 
 
+def cut_of(sample: Sample, bucket: Bucket, settings: EncodeSettings) -> Crop:
+    """The part of the picture that the settings ask for, the same in every frame and in both halves.
+
+    Raises:
+        MediaError: NO_FACE, it is to be cut around a face, and the pair's record knows of none.
+    """
+    if settings.face_share is None:
+        return crop_of(sample, bucket, settings.crop)
+    if not sample.face:
+        detail = f"no face in its record, and encode.face_share = {settings.face_share:g} cuts around it; leave that setting out"
+        raise MediaError(Reason.NO_FACE, detail)
+    points = [(x * sample.height, y * sample.height) for x, y in sample.face]
+    return face_crop(points, (sample.width, sample.height), settings.face_share, (bucket.width, bucket.height))
+
+
+def face_crop(
+    face: Sequence[tuple[float, float]], picture: tuple[int, int], share: float, shape: tuple[int, int] = (1, 1)
+) -> Crop:
+    """The part around a face in which the face has a share of the width; smaller, in the same shape, where the picture ends.
+
+    As `synclora.embedded.crop.square_of` for one frame. The sides are even, so that the part can be a video by itself.
+
+    Args:
+        face: (x, y) of a face's outer points, those of `synclora.motion.signals.FACE_FRAME`, in pixels.
+        picture: width and height.
+        share: of the face's width.
+        shape: width and height that the part is like.
+    """
+    (left, right), (top, bottom) = ((min(along), max(along)) for along in zip(*face, strict=True))
+    wide = (right - left) / OUTER_WIDTH / share
+    wide = min(wide, picture[0], picture[1] * shape[0] / shape[1])
+    width, height = (max(2, round(side) // 2 * 2) for side in (wide, wide * shape[1] / shape[0]))
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return _around(x, y, width, height, picture)
+
+
 def crop_of(sample: Sample, bucket: Bucket, mode: CropMode) -> Crop:
     """The largest part of the picture in the bucket's aspect ratio, around the face or the middle, within the picture."""
     scale = max(bucket.width / sample.width, bucket.height / sample.height)
@@ -160,8 +206,13 @@ def crop_of(sample: Sample, bucket: Bucket, mode: CropMode) -> Crop:
     if mode == "face" and sample.face:
         xs, ys = zip(*sample.face, strict=True)
         x, y = (sample.height * (min(along) + max(along)) / 2 for along in (xs, ys))
-    left = min(max(0, round(x - width / 2)), sample.width - width)
-    top = min(max(0, round(y - height / 2)), sample.height - height)
+    return _around(x, y, width, height, (sample.width, sample.height))
+
+
+def _around(x: float, y: float, width: int, height: int, picture: tuple[int, int]) -> Crop:
+    """A part of that size with that middle, moved into the picture."""
+    left = min(max(0, round(x - width / 2)), picture[0] - width)
+    top = min(max(0, round(y - height / 2)), picture[1] - height)
     return Crop(left, top, width, height)
 
 
@@ -180,9 +231,8 @@ def read_clip(frames: Frames, window: range, crop: Crop, bucket: Bucket) -> NDAr
     pixels_thwc = np.empty((len(window), bucket.height, bucket.width, 3), np.uint8)
     shrinks = crop.width >= bucket.width and crop.height >= bucket.height
     how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    rows, columns = slice(crop.top, crop.top + crop.height), slice(crop.left, crop.left + crop.width)
     for place, picture in zip(pixels_thwc, islice(frames, window.start, window.stop), strict=True):
-        cv2.resize(picture[rows, columns], (bucket.width, bucket.height), dst=place, interpolation=how)
+        cv2.resize(crop.of(picture), (bucket.width, bucket.height), dst=place, interpolation=how)
     if len(frames) <= FEW_FRAMES:
         with suppress(MediaError):  # damage behind the window is no matter
             deque(frames, maxlen=0)

@@ -9,11 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from synclora.backbone.find import find_backbone
+from synclora.backbone.folder import weights_digest
 from synclora.report.runlog import read_steps
 from synclora.report.validations import read_validations
 from synclora.train import checkpoint
 from synclora.train.adapter import AdapterMetadata, save_adapter
-from synclora.train.card import write_card
+from synclora.train.card import cut_words, write_card
 from synclora.train.index import Encoded, read_index
 from synclora.train.latents import LatentStore
 from synclora.train.loop import Job
@@ -48,6 +49,7 @@ def _metadata(recipe: TrainRecipe, trained: list[Encoded], steps: int) -> Adapte
     largest = max(grids, key=lambda grid: grid.tokens)
     return AdapterMetadata(
         base_model=recipe.backbone,
+        base_digest=weights_digest(backbone.folder) if backbone.trained else None,
         kind=backbone.kind,
         revision=recipe.revision,
         rank=recipe.lora.rank,
@@ -55,6 +57,7 @@ def _metadata(recipe: TrainRecipe, trained: list[Encoded], steps: int) -> Adapte
         frames=max(grid.video_frames for grid in grids),
         width=largest.width * largest.stride_s,
         height=largest.height * largest.stride_s,
+        face_share=recipe.encode.face_share,
         fps_min=min(rates),
         fps_max=max(rates),
         caption=recipe.caption,
@@ -77,6 +80,11 @@ def facts_of(job: Job, workers: int) -> dict[str, str]:
         + ("" if recipe.parallel.offload == "none" else f", offload {recipe.parallel.offload}"),
         "Steps": f"{len(steps)} of {recipe.batch} samples",
     }
+    if recipe.encode.face_share is not None:
+        facts["Picture"] = cut_words(recipe.encode.face_share)
+    if len(shares := recipe.context.given_frames) > 1:
+        given = ", ".join(f"{count} in {share:.0%}" for count, share in enumerate(shares, start=1))
+        facts["Given"] = f"first latent frames of the edit: {given} of samples"
     if not steps:
         return facts
     tenth = max(1, len(steps) // 10)

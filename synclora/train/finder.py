@@ -18,7 +18,7 @@ from synclora.errors import MediaError, Reason
 from synclora.media.container import open_regular, size_of
 from synclora.media.probe import check_bytes
 from synclora.media.settings import MediaLimits
-from synclora.train.clips import Bucket, Crop, EncodeSettings, choose_bucket, crop_of, windows_of
+from synclora.train.clips import Bucket, Crop, EncodeSettings, choose_bucket, cut_of, windows_of
 from synclora.train.curated import Sample
 from synclora.train.index import Effort, Encoded
 from synclora.train.latents import Facts, LatentStore
@@ -107,12 +107,14 @@ class Finder:
         """A pair's clip of that number, with its id. Reads both videos' bytes.
 
         Raises:
-            MediaError: the pair is too short, or a video is missing, too large or cannot be read.
+            MediaError: the pair is too short, has no face to cut around, or a video is missing, too large or cannot be read.
         """
         bucket = choose_bucket(sample, self._settings.shapes)
         frames = windows_of(sample, bucket, self._settings)[window]
-        crop = crop_of(sample, bucket, self._settings.crop)
+        crop = cut_of(sample, bucket, self._settings)
         made_of = self._made_by | {"bucket": str(bucket), "first_frame": str(frames.start), "crop": json.dumps(asdict(crop))}
+        if self._settings.face_share is not None:
+            made_of["face_share"] = f"{self._settings.face_share:g}"
         videos = [_digest("source", sample.source, self._limits), _digest("edited", sample.edited, self._limits)]
         identity = hashlib.sha256(json.dumps([*videos, made_of], sort_keys=True).encode()).hexdigest()[:16]
         return Clip(sample, window, frames, bucket, crop, made_of, identity)

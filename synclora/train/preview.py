@@ -15,7 +15,7 @@ from synclora.incontext.layout import to_latents
 from synclora.incontext.sampler import Given, Model, sample
 from synclora.media.decode import Decoder
 from synclora.motion.settings import VerdictSettings
-from synclora.train.clips import Bucket, crop_of, read_clip
+from synclora.train.clips import Bucket, cut_of, read_clip
 from synclora.train.curated import Sample
 from synclora.train.index import Encoded
 from synclora.train.recipe import TrainRecipe
@@ -106,7 +106,7 @@ class Preview:
     def _clip(self, row: Encoded, pair: Sample, edit: _Edit, codec: Codec, decoder: Decoder) -> EditedClip:
         bucket = Bucket.parse(row.bucket)
         window = range(row.first_frame, row.first_frame + bucket.frames)
-        crop = crop_of(pair, bucket, self._recipe.encode.crop)
+        crop = cut_of(pair, bucket, self._recipe.encode)
         source, target = (
             read_clip(decoder.frames(path, analysis=False), window, crop, bucket) for path in (pair.source, pair.edited)
         )

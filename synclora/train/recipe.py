@@ -5,7 +5,7 @@ recipe = TrainRecipe.from_yaml(Path("jobs/recipes/train.yaml"))
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from synclora.incontext.attention import AttentionMode
 from synclora.incontext.flow import SigmaSettings
@@ -15,6 +15,7 @@ from synclora.train.lora import LoraSettings
 from synclora.train.validation import ValidationSettings
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Strategy = Literal["ddp", "zero1", "zero2", "zero3"]
 
 
@@ -25,10 +26,20 @@ class ContextSettings(Settings):
     """shared is the paper's. causal-source lets an edit compute the source once; an adapter is of one mode for ever."""
     first_frame: float = Field(default=1.0, ge=0, le=1)
     """How often the edited first frame is given. Always, as at inference; below 1 it can be guided by."""
+    given_frames: tuple[Share, ...] = Field(default=(1.0,), min_length=1)
+    """How many first latent frames are given where any are: shares of 1, 2, 3, …; [0.8, 0.1, 0.1] is one in 80 % of samples. An edit in windows
+    gives each later one several: those that it shares with the one before. [1.0] is one always, and nothing is drawn for it."""
     drop_caption: float = Field(default=0.0, ge=0, le=1)
     """How often a sample's caption is replaced by the empty one."""
     drop_source: float = Field(default=0.0, ge=0, lt=1)
     """How often a step sees no source. Of whole steps, so that one batch has one length."""
+
+    @field_validator("given_frames")
+    @classmethod
+    def _whole(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"the shares sum to {sum(shares):g}; let them sum to 1")
+        return shares
 
 
 class OptimizerSettings(Settings):
@@ -94,7 +105,7 @@ class TrainRecipe(Settings):
     """Everything that decides a training run."""
 
     backbone: str = "tiny:ltx-video"
-    """A hub id, a folder in diffusers' layout, or a miniature with random weights."""
+    """A hub id, a folder in diffusers' layout, `embedded`, or a miniature with random weights."""
     revision: str | None = None
     """Of the hub's repository."""
     caption: str | None = "3d1t"
@@ -140,5 +151,7 @@ class TrainRecipe(Settings):
             if name in free:
                 continue
             flat |= {f"{name}.{field}": v for field, v in value.items()} if isinstance(value, dict) else {name: value}
+        if self.context.given_frames == (1.0,):  # as it was before this could be said: runs of that time go on
+            del flat["context.given_frames"]
         flat["validation.pairs"] = self.validation.pairs  # the held-out pairs are not trained on
         return flat

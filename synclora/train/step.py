@@ -47,7 +47,7 @@ class Draws:
     Attributes:
         sigma_b: (b,) float32 noise levels.
         noise_bnc: (b, n, c) float32.
-        given_b: (b,) bool, whether the edited first frame is given.
+        given_b: (b,) int64, how many of the first latent frames are given; 1 is the edited first frame, 0 nothing.
         captioned_b: (b,) bool, whether the caption is kept.
         with_source: whether the source is seen, by the whole step.
     """
@@ -73,10 +73,20 @@ def draw(seed: int, step: int, places: Sequence[int], batch: Batch, context: Con
     return Draws(
         sigma_b=torch.cat(sigmas).float().to(device),
         noise_bnc=torch.stack(noises).to(device),
-        given_b=(given_b < context.first_frame).to(device),
+        given_b=((given_b < context.first_frame) * _frames(seed, step, places, context, batch.grid.frames - 1)).to(device),
         captioned_b=(captioned_b >= context.drop_caption).to(device),
         with_source=bool(of_step >= context.drop_source),
     )
+
+
+def _frames(seed: int, step: int, places: Sequence[int], context: ContextSettings, most: int) -> Tensor:
+    """(b,) int64: how many first latent frames are given where any are. Has a generator of its own, so that no other draw moves."""
+    if len(context.given_frames) == 1:
+        return torch.ones(len(places), dtype=torch.int64)
+    bounds = torch.tensor(context.given_frames, dtype=torch.float64).cumsum(0)[:-1]
+    generators = (torch.Generator().manual_seed(seed_of("given", seed, step, place)) for place in places)
+    chance_b = torch.cat([torch.rand(1, dtype=torch.float64, generator=generator) for generator in generators])
+    return (1 + torch.searchsorted(bounds, chance_b, right=True)).clamp(max=most)
 
 
 def step_loss(stream: Stream, batch: Batch, draws: Draws, through: Callable[..., Any] | None = None) -> Tensor:

@@ -7,6 +7,7 @@ from diffusers import LTX2InContextPipeline, LTX2VideoTransformer3DModel, LTXCon
 from diffusers.loaders.lora_conversion_utils import _convert_non_diffusers_ltx2_lora_to_diffusers
 from safetensors.torch import load_file, save_file
 
+from synclora.edit.library import read_info
 from synclora.train import adapter
 from synclora.train.adapter import COMFYUI_FILE, DIFFUSERS_FILE, load_adapter, save_adapter
 from synclora.train.lora import AdapterError, attach_lora, layers_of, lora_state
@@ -125,6 +126,16 @@ def test_round_trip(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [COMFYUI_FILE, DIFFUSERS_FILE]
     save_adapter(tmp_path, state, metadata(rank=4, alpha=2, caption=None))
     assert load_adapter(tmp_path)[1].caption is None
+
+
+@pytest.mark.parametrize("share", [0.58, None])
+def test_what_clips_were_cut_to_is_kept_and_older_adapters_say_nothing_of_it(tmp_path, share):
+    save_adapter(tmp_path, weights(), metadata(rank=4, face_share=share))
+    for file in FILES:
+        _, header = read_tensors(tmp_path / file)
+        assert header.get("synclora.face_share") == (None if share is None else "0.58")  # without it, the bytes of old
+        assert load_adapter(tmp_path / file)[1].face_share == share
+    assert read_info(tmp_path, "mine").face_share == share
 
 
 def test_equal_adapters_give_equal_bytes(tmp_path):

@@ -124,3 +124,10 @@ def test_use_by_consent_is_asked_for(tmp_path):
 def test_equal_facts_give_equal_cards_and_nothing_else_is_left(tmp_path):
     assert card(tmp_path, {"a": 1}) == card(tmp_path, {"a": 1})
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_a_card_says_what_clips_were_cut_to(tmp_path):
+    text = " ".join(card(tmp_path, of=metadata(face_share=0.58)).split())
+    assert "the face of the source's first frame has 58% of the width" in text
+    assert "| Picture | cut so that the first frame's face has 58% of the width |" in text
+    assert "Picture" not in card(tmp_path)

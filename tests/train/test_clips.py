@@ -8,11 +8,25 @@ import cv2
 import numpy as np
 import pytest
 
+from synclora.embedded.crop import square_of
 from synclora.errors import MediaError, Reason
 from synclora.media.decode import Decoder
+from synclora.motion.signals import FACE_FRAME
 from synclora.motion.stills import still_faces
 from synclora.settings import RecipeError
-from synclora.train.clips import Bucket, Crop, EncodeSettings, choose_bucket, clips_of, crop_of, read_clip, windows_of
+from synclora.train.clips import (
+    OUTER_WIDTH,
+    Bucket,
+    Crop,
+    EncodeSettings,
+    choose_bucket,
+    clips_of,
+    crop_of,
+    cut_of,
+    face_crop,
+    read_clip,
+    windows_of,
+)
 from synclora.train.curated import Sample
 from tests.media.conftest import encode, number_of
 from tests.train.sets import drawn, place_of_marker
@@ -143,6 +157,56 @@ def test_a_face_is_whole_in_the_crop_of_a_real_clip(portraits, decoder):
         clip = read_clip(Pictures([picture] * 17), range(17), crop_of(one, bucket, mode), bucket)
         found[mode] = len(still_faces(clip[0]))
     assert found == {"face": 1, "center": 0}
+
+
+def outer(width, x, y, height=None):
+    """Face points that span so many pixels, as a record has them."""
+    wide, high = width * OUTER_WIDTH / 2, (height or width) / 2
+    return [(x - wide, y), (x + wide, y), (x, y - high), (x, y + high)]
+
+
+@pytest.mark.parametrize(
+    ("face", "crop"),
+    [
+        (outer(100, 300, 260), Crop(200, 160, 200, 200)),
+        (outer(100, 60, 500), Crop(0, 380, 200, 200)),  # moved in from the left and from below
+        (outer(400, 300, 260), Crop(10, 0, 580, 580)),  # 800 would be more than there is
+        (outer(101, 300.4, 260), Crop(199, 159, 202, 202)),  # even sides
+    ],
+)
+def test_a_part_around_the_face(face, crop):
+    assert face_crop(face, (640, 580), 0.5) == crop
+
+
+@pytest.mark.parametrize("width", [60, 150, 700])
+def test_a_part_has_the_buckets_shape(width):
+    crop = face_crop(outer(width, 320, 200), (640, 480), 0.5, (192, 128))
+    assert crop.width == min(2 * width, 640)
+    assert crop.height == pytest.approx(crop.width * 2 / 3, abs=2)
+    assert crop.top + crop.height <= 480
+
+
+@pytest.mark.parametrize("name", ["c01_woman_coat", "c03_man_selfie_glasses", "c10_man_asl_again"])
+def test_the_part_is_that_of_all_face_points(portraits, decoder, name):
+    """A record has eleven of them; the embedded backbone was made with 468."""
+    picture = next(decoder.frames(portraits / "clips" / f"{name}.mp4", analysis=False))
+    height, width = picture.shape[:2]
+    face = max(still_faces(picture), key=lambda one: float(np.ptp(one[:, 0])))
+    recorded = tuple((float(x) / height, float(y) / height) for x, y in face[list(FACE_FRAME), :2])
+    found = cut_of(sample(width, height, face=recorded), Bucket(128, 128, 17), EncodeSettings(face_share=0.58))
+    wanted = square_of(face[None, :, :2], width, height, 0.58)
+    assert found.width == found.height == pytest.approx(wanted.side, rel=0.05)
+    middle = wanted.left + wanted.side / 2, wanted.top + wanted.side / 2
+    assert (found.left + found.width / 2, found.top + found.height / 2) == pytest.approx(middle, abs=0.04 * wanted.side)
+
+
+def test_without_a_face_there_is_nothing_to_cut_around():
+    with pytest.raises(MediaError) as error:
+        cut_of(sample(), Bucket(128, 128, 17), EncodeSettings(face_share=0.58))
+    assert error.value.reason is Reason.NO_FACE
+    assert "encode.face_share = 0.58" in error.value.detail
+    assert "\n" not in error.value.detail
+    assert cut_of(sample(), Bucket(128, 128, 17), EncodeSettings()) == Crop(0, 0, 512, 512)
 
 
 class Pictures:

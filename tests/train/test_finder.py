@@ -18,6 +18,7 @@ from synclora.train.latents import LatentStore
 from tests.train.sets import add_pair, finish
 
 PLAIN = EncodeSettings(buckets=("128x128x9",))
+CUT = PLAIN.model_copy(update={"face_share": 0.6})
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,8 @@ def test_all_that_latents_depend_on_changes_it(backbone, sample, tmp_path):
         identity(backbone, with_byte("edited")),
         identity(backbone, replace(sample, face=far)),
         identity(backbone, sample, PLAIN.model_copy(update={"crop": "center"})),
+        identity(backbone, sample, PLAIN.model_copy(update={"face_share": 0.5})),
+        identity(backbone, sample, PLAIN.model_copy(update={"face_share": 0.6})),
         identity(backbone, sample, EncodeSettings(buckets=("128x128x17",))),
         identity(backbone, sample, EncodeSettings(buckets=("192x128x9",))),
         identity(backbone, sample, PLAIN.model_copy(update={"dtype": "bfloat16"})),
@@ -78,6 +81,12 @@ def test_all_that_latents_depend_on_changes_it(backbone, sample, tmp_path):
         identity(backbone, sample, PLAIN.model_copy(update={"dtype": "float32"}), device="cuda"),
     ]
     assert len(set(ids)) == len(ids)
+
+
+def test_only_cut_latents_tell_of_a_share(backbone, sample):
+    made_of = [Finder(backbone, one, LatentStore(Path("nowhere"))).clip(sample, 0).made_of for one in (PLAIN, CUT)]
+    assert ["face_share" in one for one in made_of] == [False, True]
+    assert made_of[1]["face_share"] == "0.6"
 
 
 def test_settings_that_change_nothing_keep_it(backbone, sample):
@@ -112,6 +121,8 @@ def test_what_can_never_be_encoded_is_found_without_trying(backbone, sample, tmp
     short = Finder(backbone, EncodeSettings(buckets=("128x128x81",)), store).find(sample)
     assert (short.outcome, short.reason) == ("dropped", Reason.TOO_SHORT)
     assert "add the bucket 128x128x25" in short.detail
+    faceless = Finder(backbone, CUT, store).find(replace(sample, face=None))
+    assert (faceless.outcome, faceless.reason) == ("dropped", Reason.NO_FACE)
 
 
 def test_a_folder_in_place_of_a_video_is_unreadable(backbone, sample, tmp_path):

@@ -166,9 +166,11 @@ OTHER = {
     "license": "mit",
     "encode.buckets": ("64x64x9",),
     "encode.crop": "center",
+    "encode.face_share": 0.58,
     "encode.dtype": "bfloat16",
     "context.mode": "causal-source",
     "context.first_frame": 0.5,
+    "context.given_frames": (0.8, 0.2),
     "sigma.kind": "uniform",
     "lora.alpha": 3.0,
     "lora.targets": "attention",
@@ -223,3 +225,17 @@ def test_every_setting_decides_or_is_free(field, value):
 def test_what_decides_can_be_written_down():
     recipe = with_change("optimizer.betas", (0.8, 0.9))
     assert json.loads(json.dumps(recipe.deciding())) == recipe.deciding()
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"), [((0.8, 0.1), "the shares sum to 0.9; let them sum to 1"), ((), "at least 1 item"), ((1.5, -0.5), "1.5")]
+)
+def test_shares_of_given_frames_are_of_a_whole(shares, said):
+    with pytest.raises(RecipeError) as error:
+        with_change("context.given_frames", shares)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_begun_before_frames_were_counted_goes_on():
+    assert "context.given_frames" not in TrainRecipe().deciding()

@@ -12,9 +12,9 @@ from diffusers import LTX2VideoTransformer3DModel, LTXVideoTransformer3DModel
 from scipy import stats
 
 from synclora.backbone.base import Caption
-from synclora.incontext.flow import SigmaSettings
+from synclora.incontext.flow import SigmaSettings, draw_sigma
 from synclora.incontext.positions import Grid
-from synclora.train.batches import share
+from synclora.train.batches import seed_of, share
 from synclora.train.recipe import ContextSettings
 from synclora.train.step import Batch, Draws, draw, step_loss
 from tests.train.adapters import KINDS, tiny
@@ -87,10 +87,10 @@ def draws_of(given, captioned, with_source):
 def reference_loss(batch, draws, sample, kind="ltx-video"):
     """One sample's loss: sections 4 and 5.1 of the method's notes, in float64."""
     x0, source, noise = (t[sample].double().numpy() for t in (batch.edited_bnc, batch.source_bnc, draws.noise_bnc))
-    level, given = SIGMAS[sample], bool(draws.given_b[sample])
+    level, given = SIGMAS[sample], int(draws.given_b[sample])
     x, timesteps, starts, ends, noised = [], [], [], [], []
     for f, y, z in product(range(F), range(H), range(W)):
-        token, clean = len(x), given and f == 0
+        token, clean = len(x), f < given
         sigma = 0.0 if clean else level
         x.append((1 - sigma) * x0[token] + sigma * noise[token])
         timesteps.append(1000 * sigma)
@@ -112,6 +112,7 @@ CASES = {
     "no first frame": ((False, False, False), (True, True, True), True),
     "no source": ((True, True, True), (True, True, True), False),
     "no caption": ((True, True, True), (False, False, False), True),
+    "more than one frame": ((2, 1, 2), (True, True, True), True),
     "each its own": ((True, False, True), (True, True, False), True),
     "nothing at all": ((False, False, False), (False, False, False), False),
 }
@@ -257,6 +258,33 @@ def test_dropping_something_leaves_the_noise_of_a_seed_as_it_was():
     assert torch.equal(plain.noise_bnc, dropped.noise_bnc)
     assert torch.equal(plain.sigma_b, dropped.sigma_b)
     assert not torch.equal(plain.given_b, dropped.given_b)
+
+
+@pytest.mark.parametrize("context", [{}, HALF, {**HALF, "given_frames": (0.5, 0.3, 0.2)}])
+def test_how_many_frames_are_given_moves_no_other_draw(context):
+    """One generator for each sample, in the order of old: chances, level, noise."""
+    draws, batch = drawn(range(6), step=3, **context), shaped()
+    settings = ContextSettings(**context)
+    for place in range(6):
+        generator = torch.Generator().manual_seed(seed_of("sample", 0, 3, place))
+        given, captioned = torch.rand(2, generator=generator)
+        assert torch.equal(draws.sigma_b[place], draw_sigma(1, batch.grid.tokens, SIGMA, generator).float()[0])
+        assert torch.equal(draws.noise_bnc[place], torch.randn(batch.edited_bnc.shape[1:], generator=generator))
+        assert bool(draws.given_b[place]) == bool(given < settings.first_frame)
+        assert bool(draws.captioned_b[place]) == bool(captioned >= settings.drop_caption)
+    if "given_frames" not in context:
+        assert set(draws.given_b.tolist()) <= {0, 1}
+
+
+def test_how_many_frames_are_given():
+    count, grid = 2000, Grid(frames=5, height=1, width=1, fps=25.0)
+    given = drawn(range(count), batch=shaped(grid, channels=1), given_frames=(0.7, 0.1, 0.2)).given_b
+    shares = [float((given == frames).double().mean()) for frames in range(5)]
+    assert shares == pytest.approx([0, 0.7, 0.1, 0.2, 0], abs=4.5 * math.sqrt(0.25 / count))
+    short = drawn(range(50), batch=shaped(Grid(frames=2, height=1, width=1, fps=25.0), channels=1), given_frames=(0.2, 0.2, 0.6))
+    assert set(short.given_b.tolist()) == {1}  # there is always a frame to make
+    rarely = drawn(range(count), batch=shaped(grid, channels=1), given_frames=(0.5, 0.5), first_frame=0.2).given_b
+    assert float((rarely > 0).double().mean()) == pytest.approx(0.2, abs=0.05)
 
 
 @pytest.mark.parametrize("frames", [8, 16])

@@ -10,7 +10,7 @@ from PIL import Image
 
 from synclora.edit.progress import OnProgress
 from synclora.edit.request import EditRequest
-from synclora.edit.result import EditResult, PartReport
+from synclora.edit.result import Crop, EditResult, PartReport
 from synclora.media.encode import write_video
 from tests.serve.stub import StubEditor
 
@@ -36,6 +36,18 @@ def read(pixels: Sequence[Sequence[int]]) -> tuple[int, bool]:
 
 def write_clip(path: Path, *, edited: bool = False) -> Path:
     write_video(path, [picture(number, edited=edited) for number in range(FRAMES)], FPS)
+    return path
+
+
+PART = Crop(left=40, top=20, width=SIDE, height=SIDE)
+
+
+def write_wide_clip(path: Path) -> Path:
+    """The numbered clip as a part of a larger picture, which is light elsewhere."""
+    pictures = [np.full((SIDE + 32, SIDE + 64, 3), 235, np.uint8) for _ in range(FRAMES)]
+    for number, larger in enumerate(pictures):
+        larger[PART.top : PART.top + SIDE, PART.left : PART.left + SIDE] = picture(number)
+    write_video(path, pictures, FPS)
     return path
 
 
@@ -99,3 +111,10 @@ class TwinEditor(StubEditor):
         write_clip(out, edited=True)
         shown: dict[str, Any] = {"frames": FRAMES, "fps": str(FPS), "width": SIDE, "height": SIDE, "seconds": float(FRAMES / FPS)}
         return result.model_copy(update={**shown, "report": result.report.model_copy(update={"parts": parts()})})
+
+
+class PartEditor(TwinEditor):
+    """Its edits are of that part of the source."""
+
+    def _edit(self, request: EditRequest, out: Path, on_progress: OnProgress) -> EditResult:
+        return super()._edit(request, out, on_progress).model_copy(update={"crop": PART})

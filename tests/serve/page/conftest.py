@@ -18,8 +18,8 @@ Open = Callable[..., Page]
 class Service(Local):
     """With an editor whose edits can be told from each other, frame by frame."""
 
-    def work(self, words: str = "stub:steps=4,pause_s=0.02") -> None:
-        self._threads.append(threading.Thread(target=self._work, args=(TwinEditor(words),), daemon=True))
+    def work(self, words: str = "stub:steps=4,pause_s=0.02", editor: type[TwinEditor] = TwinEditor) -> None:
+        self._threads.append(threading.Thread(target=self._work, args=(editor(words),), daemon=True))
         self._threads[-1].start()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.serve.local import http, until
 from tests.serve.page.browser import Chromium, Page
-from tests.serve.page.clips import BITS, FPS, FRAMES, GAP, SIDE, STRIPE, read
+from tests.serve.page.clips import BITS, FPS, FRAMES, GAP, SIDE, STRIPE, PartEditor, read, write_wide_clip
 from tests.serve.page.conftest import Open, Service, opening, result
 
 SPOTS = [[bit * STRIPE + STRIPE // 2, SIDE // 4] for bit in range(BITS)] + [[SIDE // 2, 3 * SIDE // 4]]
@@ -168,6 +168,33 @@ def test_parts_of_a_cue_can_be_chosen(page: Page) -> None:
     assert page.eval("document.querySelector('[data-cue=pose] .chip:nth-child(2)').getAttribute('aria-pressed')") == "true"
     page.click("[data-cue=pose] .chip:nth-child(1)")
     assert page.text("[data-cue=pose] .signal") == "head, turn"
+
+
+def test_of_the_source_the_edited_part_is_shown(open_page: Open, tmp_path: Path, frame: Path) -> None:
+    with Service(tmp_path) as service:
+        service.work(editor=PartEditor)
+        source = write_wide_clip(tmp_path / "wide.mp4")
+        files = {"source": source.open("rb"), "first_frame": frame.open("rb")}
+        id = http.post(f"{service.url}/v1/edits", data={"consent": "true"}, files=files).json()["id"]
+        until(lambda: http.get(f"{service.url}/v1/edits/{id}").json()["state"] == "succeeded")
+        assert http.get(f"{service.url}/v1/edits/{id}").json()["result"]["crop"] == {
+            "left": 40,
+            "top": 20,
+            "width": 128,
+            "height": 128,
+        }
+        page = open_page(f"{service.url}/#{id}")
+        page.forgive("willReadFrequently")
+        result(page)
+        for number in (0, 21):
+            scrub(page, number)
+            check(page, number)
+        page.click("#play")
+        page.wait("Number(document.querySelector('#screen').dataset.frame) > 24")
+        page.click("#play")
+        page.wait("document.querySelector('#b-video').paused")
+        number = int(page.eval("document.querySelector('#screen').dataset.frame"))
+        assert shown(page) == [(number, False), (number, True)]
 
 
 def test_source_that_the_browser_cannot_play(open_page: Open, address: str) -> None:

@@ -33,6 +33,8 @@ def test_paths_hold_in_replicas_which_run_elsewhere(tmp_path: Path, monkeypatch:
         str(tmp_path / "model"),
     )
     assert read_settings({"backbone": "Lightricks/LTX-Video-0.9.5"}).backbone == "Lightricks/LTX-Video-0.9.5"
+    Path("embedded").mkdir()
+    assert read_settings({"backbone": "embedded"}).backbone == "embedded"  # a name, whatever lies where one works
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import torch
 
 from serve.captions import Captions, ask
 from serve.settings import ServiceSettings
+from synclora.backbone.find import find_backbone
+from tests.embedded.small import write_small
 
 
 class Handle:
@@ -52,3 +54,11 @@ def test_a_full_disk_costs_no_caption(tmp_path: Path) -> None:
     (tmp_path / "captions").touch()  # no folder can be made there
     caption = Captions(ServiceSettings(data=tmp_path).model_dump_json()).get("a portrait")
     assert caption.embeds_bld.isfinite().all()
+
+
+def test_a_model_with_one_caption_of_its_own_keeps_none(tmp_path: Path) -> None:
+    folder = write_small(tmp_path / "model")
+    settings = ServiceSettings(data=tmp_path / "data", backbone=str(folder))
+    found = ask(Handle(Captions(settings.model_dump_json())), settings)("a hat")  # type: ignore[arg-type]
+    assert torch.equal(found.embeds_bld, find_backbone(str(folder)).caption("3d1t").embeds_bld)
+    assert not (tmp_path / "data" / "captions").exists()  # it would outlive the model
