@@ -90,7 +90,7 @@ DESCRIBED = {
     "guidance_text": "1 is off; another value costs one more call of the model a step.",
     "guidance_source": "Likewise, for the source.",
     "guidance_first_frame": "Likewise, for the first frame.",
-    "size": "WIDTHxHEIGHT of the video that comes back; left out: the source's.",
+    "size": "WIDTHxHEIGHT of the video that comes back; left out: the source's, or that of its edited part (`crop` of the result).",
     "min_sync": "Try another seed while the sync score is below.",
     "attempts": "At most so many seeds; needs `min_sync`.",
 }

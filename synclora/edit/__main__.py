@@ -61,7 +61,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="one more edited frame, by its number from 0; repeatable",
     )
     add("--guidance", action="append", default=[], metavar="WHAT=X", help="text, source or first_frame; 1 is off; repeatable")
-    add("--size", metavar="WxH", help="of the edited video (default: the source's)")
+    add("--size", metavar="WxH", help="of the edited video (default: the source's, or its edited part's)")
     add("--min-sync", type=float, metavar="R", help="try another seed while the sync score is below")
     add("--attempts", type=int, default=1, metavar="K", help="with --min-sync: at most so many seeds")
     add("--settings", type=Path, metavar="FILE", help="YAML of the editor's settings (synclora/edit/settings.py)")

@@ -56,7 +56,7 @@ def edit(
         seed: the same one gives the same video.
         steps: of sampling; None for the settings'.
         key_frames: further edited frames, by their number in the source.
-        size: WIDTHxHEIGHT of the video that comes back; None for the source's.
+        size: WIDTHxHEIGHT of the video that comes back; None for the source's, or its edited part's.
         min_sync: another seed is tried while the sync score is below.
         attempts: at most so many seeds.
         guidance: by `text`, `source` and `first_frame`.

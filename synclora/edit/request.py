@@ -37,7 +37,7 @@ class EditRequest(Settings):
     guidance_source: Annotated[float, Field(ge=0, le=30)] | None = None
     guidance_first_frame: Annotated[float, Field(ge=0, le=30)] | None = None
     size: str | None = Field(default=None, pattern=r"^[1-9]\d{1,3}x[1-9]\d{1,3}$")
-    """WIDTHxHEIGHT of the video that comes back; None: the source's."""
+    """WIDTHxHEIGHT of the video that comes back; None: the source's, or its edited part's."""
     min_sync: float | None = Field(default=None, ge=0, le=1)
     """With it, another seed is tried while the sync score is below; the best attempt comes back."""
     attempts: int = Field(default=1, ge=1, le=8)

@@ -12,7 +12,7 @@ from synclora.train.adapter import COMFYUI_FILE, DIFFUSERS_FILE, load_adapter
 from synclora.train.checkpoint import CheckpointError
 from synclora.train.closing import closing_table, facts_of, write_adapter
 from synclora.train.validation import read_validations
-from tests.train.conftest import one_line, run
+from tests.train.conftest import BUCKET, one_line, run
 
 
 @pytest.fixture
@@ -46,7 +46,9 @@ def test_both_layouts_hold_the_last_checkpoint(trained):
 
 
 def test_metadata_is_the_runs(trained):
-    job = trained(caption=None, context={"mode": "causal-source", "first_frame": 0.8}, validation={"pairs": 1})
+    context = {"mode": "causal-source", "first_frame": 0.8, "given_frames": [0.5, 0.5]}
+    encode = {"buckets": [BUCKET], "face_share": 0.58}
+    job = trained(caption=None, context=context, encode=encode, validation={"pairs": 1})
     write_adapter(job, {})
     _, about = load_adapter(job.out / "adapter")
     found = about.model_dump(exclude={"version", "format", "rank", "alpha"})
@@ -58,6 +60,7 @@ def test_metadata_is_the_runs(trained):
         "frames": 17,
         "width": 64,
         "height": 64,
+        "face_share": 0.58,
         "fps_min": 25.0,
         "caption": None,
         "attention_mode": "causal-source",
@@ -67,6 +70,10 @@ def test_metadata_is_the_runs(trained):
         "recipe": job.recipe.fingerprint(),
         "random_base": True,
     }
+    facts = facts_of(job, 1)
+    assert facts["Picture"] == "cut so that the first frame's face has 58% of the width"
+    assert facts["Given"] == "first latent frames of the edit: 1 in 50%, 2 in 50% of samples"
+    assert not {"Picture", "Given"} & set(facts_of(trained(), 1))
 
 
 def test_without_alpha_the_scale_is_one(trained):

@@ -61,11 +61,11 @@ def files(store):
     return {path.relative_to(store.folder): path.read_bytes() for path in store.folder.rglob("*") if path.is_file()}
 
 
-def latents_of(codec, path, window, columns):
+def latents_of(codec, path, window, columns, rows=slice(None)):
     """What is expected, from the frames themselves: cut by plain slicing, no scaling."""
     with Decoder() as decoder:
         frames = list(decoder.frames(path, analysis=False))
-    video_tyxc = np.stack([frames[k][:, columns] for k in window]).astype(np.float32) / 127.5 - 1
+    video_tyxc = np.stack([frames[k][rows, columns] for k in window]).astype(np.float32) / 127.5 - 1
     return codec.encode(torch.from_numpy(video_tyxc).permute(3, 0, 1, 2)[None])[0]
 
 
@@ -82,6 +82,17 @@ def test_both_halves_are_of_the_same_frames_and_cut(backbone, codec, made, store
         expected = latents_of(codec, getattr(made["a"], half), range(17), slice(64, 192))  # the face is far right
         assert torch.allclose(found, expected, atol=1e-5), half
     assert not torch.allclose(latents.source_cfyx, latents.edited_cfyx, atol=1e-2)
+
+
+def test_both_halves_are_cut_to_the_same_part_around_the_face(backbone, codec, made, store):
+    """A face of 26 pixels in the middle of the right edge, in 64."""
+    settings = EncodeSettings(buckets=("64x64x17",), face_share=0.41)
+    row = Encoder(backbone, settings, store).encode(made["a"])
+    latents = store.load(row.id)
+    assert latents.facts.made_of["face_share"] == "0.41"
+    for half, found in (("source", latents.source_cfyx), ("edited", latents.edited_cfyx)):
+        expected = latents_of(codec, getattr(made["a"], half), range(17), slice(128, 192), slice(32, 96))
+        assert torch.allclose(found, expected, atol=1e-5), half
 
 
 def test_windows_of_a_long_pair(backbone, codec, made, store):

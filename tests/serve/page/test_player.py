@@ -193,8 +193,8 @@ def test_of_the_source_the_edited_part_is_shown(open_page: Open, tmp_path: Path,
         page.wait("Number(document.querySelector('#screen').dataset.frame) > 24")
         page.click("#play")
         page.wait("document.querySelector('#b-video').paused")
-        number = int(page.eval("document.querySelector('#screen').dataset.frame"))
-        assert shown(page) == [(number, False), (number, True)]
+        page.eval("new Promise((done) => setTimeout(done, 200))")
+        check(page, int(page.eval("document.querySelector('#screen').dataset.frame")))
 
 
 def test_source_that_the_browser_cannot_play(open_page: Open, address: str) -> None:
