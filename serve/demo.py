@@ -58,6 +58,7 @@ LEAD = (
 )
 LEAD_RANDOM = "The miniature knows no faces: both edits are noise, made by the same code, over the same service, as real ones."
 LEAD_BARE = "The model without an adapter animates the edited frame as it likes. How far it follows the source, the figures and the curves say."
+SHIPPED_NOTE = "The adapter is the one that comes with the model; the short training of a demo makes none that shows."
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,22 @@ def run(asked: argparse.Namespace, console: Console) -> None:
     fields = {"seed": asked.seed, "steps": asked.steps or STEPS.get(backbone)}
     with serving(settings, console) as address, Client(address, patience_s=120) as client:
         entries = [edited(client, label, name, clip, asked.out, fields, console) for label, name in names.items()]
-    page = show(entries, clip, asked.out, f"POST {address}/v1/edits")
+    note = " ".join(filter(None, (clip.note, seen_before(clip, backbone), "" if asked.adapter or not adapter else SHIPPED_NOTE)))
+    page = show(entries, clip, asked.out, note, f"POST {address}/v1/edits")
     for entry in entries:
         console.print(f"{entry.label}: {entry.result.frames} frames over HTTP, sync {number(entry.result.report.score)}")
     console.print(f"edits of {clip.source}: {page}")
 
 
-def show(entries: list[Entry], clip: Clip, out: Path, asked_at: str) -> Path:
+def show(entries: list[Entry], clip: Clip, out: Path, note: str, asked_at: str) -> Path:
     """Write the page.
+
+    Args:
+        entries: the edits, the one with the adapter first.
+        clip: what was edited.
+        out: folder of the page.
+        note: what is to know of clip and model.
+        asked_at: address of the service.
 
     Raises:
         MediaError: a picture or video cannot be read.
@@ -115,7 +124,7 @@ def show(entries: list[Entry], clip: Clip, out: Path, asked_at: str) -> Path:
         first_frame=clip.first_frame,
         title="One edit, with and without the adapter" if len(entries) > 1 else "One edit by the bare model",
         lead=lead_of(entries),
-        note=" ".join(filter(None, (clip.note, seen_before(clip, entries[0].result.backbone)))),
+        note=note,
         facts={"asked at": asked_at},
     )
     return page

@@ -20,13 +20,13 @@ from tests.serve.local import Form, Local, write_adapter
 def test_edits_with_and_without_the_adapter_and_shows_both(tmp_path):
     form = Form(tmp_path / "form")
     write_adapter(tmp_path / "data" / "adapters", "hair")
-    clip = demo.Clip(form.source, form.first, "The clip is <mine>.")
+    clip = demo.Clip(form.source, form.first)
     with Local(tmp_path) as service, Client(service.url) as client:
         service.work()
         fields = {"seed": "5", "steps": None}
         names = {"with the adapter": "hair", "without it": "none"}
         entries = [demo.edited(client, label, name, clip, tmp_path, fields, Console(quiet=True)) for label, name in names.items()]
-    page = demo.show(entries, clip, tmp_path, "POST /v1/edits").read_text()
+    page = demo.show(entries, clip, tmp_path, "The clip is <mine>.", "POST /v1/edits").read_text()
     assert [(one.result.adapter, one.result.seed) for one in entries] == [("hair", 5), ("none", 5)]
     assert page.count("<video ") == 3
     assert "hair; none" in page
