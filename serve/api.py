@@ -1,6 +1,6 @@
 """The HTTP side, without Ray: `create_api(Door(...))` is an application for uvicorn, or for Serve's proxy.
 
-    door = Door(settings, JobTable(settings.database_url), FileStore(settings.files_root), AdapterLibrary(settings.adapters_folder))
+    door = Door(settings, JobTable(settings.database_url), FileStore(settings.files_root), settings.library)
     uvicorn.run(create_api(door), host="127.0.0.1", port=8000)
 
 Whatever asks the table or the files runs in threads: endpoints are plain functions, and the two coroutines (the upload, the event stream) hand

@@ -20,6 +20,7 @@ from serve.captions import Captions
 from serve.dispatcher import Dispatcher
 from serve.replica import Editor
 from serve.settings import ServiceSettings
+from synclora.backbone.folder import EMBEDDED
 from synclora.errors import SyncLoraError
 from synclora.settings import RecipeError
 
@@ -121,7 +122,6 @@ class Door:
         from serve.files import FileStore
         from serve.jobs import JobTable
         from serve.keys import KeyRing
-        from synclora.edit.library import AdapterLibrary
 
         settings = self._settings
         return api.create_api(
@@ -130,7 +130,7 @@ class Door:
                 table=JobTable(settings.database_url),
                 files=FileStore(settings.files_root),
                 ring=None if settings.keys is None else KeyRing(settings.keys),
-                library=AdapterLibrary(settings.adapters_folder),
+                library=settings.library,
                 wake=self._wake,
             )
         )
@@ -147,7 +147,7 @@ def read_settings(arguments: dict[str, Any]) -> ServiceSettings:
     """
     settings = ServiceSettings.from_values(nested(arguments), "arguments")
     paths = {name: value.absolute() for name in ("data", "keys", "adapters") if (value := getattr(settings, name)) is not None}
-    if Path(settings.backbone).is_dir():
+    if settings.backbone != EMBEDDED and Path(settings.backbone).is_dir():
         paths["backbone"] = str(Path(settings.backbone).absolute())
     if settings.keys is not None and not settings.keys.is_file():
         raise RecipeError(f"keys = {settings.keys}: no such file; make one with python -m serve.keys add NAME")

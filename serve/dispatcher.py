@@ -99,7 +99,7 @@ class Dispatcher:
 
     async def _follow(self, job: Waiting, starts: int) -> None:
         """Call an editor, and see the call to its end; by then the table knows how the job went, or that it waits again."""
-        name = job.adapter or self._settings.default_adapter
+        name = job.adapter or self._settings.usual_adapter
         editors = self._editors if name == NO_ADAPTER else self._editors.options(multiplexed_model_id=name)
         try:
             if await editors.remote(job.id) == LEAVING:

@@ -134,7 +134,7 @@ class Intake:
     def _row(self, asked: EditRequest, caller: Caller) -> dict[str, Any]:
         """What the table keeps of a request."""
         values = asked.model_dump(mode="json", exclude={"source", "first_frame"})
-        values["adapter"] = self._adapter(values["adapter"] or self._door.settings.default_adapter, caller)
+        values["adapter"] = self._adapter(values["adapter"] or self._door.settings.usual_adapter, caller)
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         return {**values, "consent": {"by": caller.name, "at": now}}
 

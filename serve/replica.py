@@ -234,11 +234,10 @@ def shutting_down() -> bool:
 def make_editor(settings: ServiceSettings, captions: "DeploymentHandle[Any] | None") -> Any:
     """The editor that the settings name, with the service's adapters and captions."""
     from serve.captions import ask
-    from synclora.edit.library import AdapterLibrary
 
     editor = import_attr(settings.editor)
     options: dict[str, Any] = {
-        "library": AdapterLibrary(settings.adapters_folder),
+        "library": settings.library,
         "settings": settings.edit,
         "media": settings.media,
         "captions": None if captions is None else ask(captions, settings),

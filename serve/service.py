@@ -32,7 +32,7 @@ def adapters(desk: At, who: Who) -> JSONResponse:
     names: list[dict[str, Any]] = [{"name": NO_ADAPTER}]
     names += [info.model_dump(mode="json", exclude={"path"}) for info in desk.door.library.all()]
     allowed = [one for one in names if who.key is None or who.key.may_use(one["name"])]
-    shown = [AdapterView(**one, default=one["name"] == desk.door.settings.default_adapter).model_dump() for one in allowed]
+    shown = [AdapterView(**one, default=one["name"] == desk.door.settings.usual_adapter).model_dump() for one in allowed]
     return JSONResponse({"adapters": shown})
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from synclora.backbone.folder import adapters_of
+from synclora.edit.library import AdapterLibrary, usual_adapter
 from synclora.edit.settings import EditSettings
 from synclora.media.settings import MediaLimits
 from synclora.settings import Settings
@@ -25,7 +27,8 @@ class ServiceSettings(Settings):
     revision: str | None = None
     adapters: Path | None = None
     """Folder of adapters: NAME/ as a training run leaves them, or NAME.safetensors. None: `data`/adapters."""
-    default_adapter: str = "none"
+    default_adapter: str | None = None
+    """Of a request that names none; None: the one that comes with the backbone, else `none`, the bare model."""
     edit: EditSettings = EditSettings()
     editor: str = "synclora.edit.editor:Editor"
     """Module and class of the editor; another one for load tests."""
@@ -85,3 +88,14 @@ class ServiceSettings(Settings):
     def adapters_folder(self) -> Path:
         """`adapters`, or the folder in `data`."""
         return self.adapters or self.data.absolute() / "adapters"
+
+    @property
+    def library(self) -> AdapterLibrary:
+        """The adapters to choose of: the service's, and those that come with the backbone."""
+        shipped = adapters_of(self.backbone)
+        return AdapterLibrary(self.adapters_folder, *([shipped] if shipped else ()))
+
+    @property
+    def usual_adapter(self) -> str:
+        """`default_adapter`, or the backbone's own."""
+        return usual_adapter(adapters_of(self.backbone)) if self.default_adapter is None else self.default_adapter

@@ -111,7 +111,7 @@ def _work(
     folder: Path,
 ) -> Outcome:
     folder.mkdir(parents=True)
-    request = fetch(files, job, folder, settings.default_adapter)
+    request = fetch(files, job, folder, settings.usual_adapter)
     out = folder / "edit.mp4"
     result = editor.edit(request, out, pulse.report)
     pulse.check(replace(pulse.last, stage="storing"))

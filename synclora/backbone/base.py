@@ -15,17 +15,14 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from synclora.backbone.adapters import LoadedAdapter, put_in
-from synclora.errors import SyncLoraError
+from synclora.backbone.folder import ADAPTERS, CAPTION_FILE, Trained, trained_of
+from synclora.backbone.folder import BackboneError as BackboneError
 from synclora.incontext.attention import AttentionMode, Span
 from synclora.incontext.layout import Tokens
 from synclora.incontext.memory import SourceMemory
 from synclora.incontext.sampler import Model, Velocity
 
 Device = torch.device | str
-
-
-class BackboneError(SyncLoraError):
-    """A backbone that cannot be used: names it, says why, and what would do."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +201,7 @@ class Backbone(ABC):
     """A model folder in diffusers' layout.
 
     Attributes:
-        name: how the user named it: a hub id, a folder, or `tiny:…`; stored with every adapter.
+        name: how the user named it: a hub id, a folder, `embedded` or `tiny:…`; stored with every adapter.
         folder: where its files lie on this machine.
         random: its weights are random: what it makes proves plumbing only.
         shared: its large parts are loaded so that all processes of this machine hold one copy of the weights (`shared.py`).
@@ -216,6 +213,25 @@ class Backbone(ABC):
 
     def __init__(self, name: str, folder: Path, *, random: bool = False, shared: bool = False) -> None:
         self.name, self.folder, self.random, self.shared = name, folder, random, shared
+
+    @property
+    def trained(self) -> Trained | None:
+        """What it has seen, where its folder says so: no edit asks for more.
+
+        Raises:
+            BackboneError: its model.json makes no sense.
+        """
+        return trained_of(self.name, self.folder)
+
+    @property
+    def adapters(self) -> Path | None:
+        """The folder of the adapters that come with it."""
+        return self.folder / ADAPTERS if (self.folder / ADAPTERS).is_dir() else None
+
+    @property
+    def wordless(self) -> bool:
+        """It has no text encoder, and answers every caption with the one that it was trained with."""
+        return (self.folder / CAPTION_FILE).is_file() and not (self.folder / "text_encoder").is_dir()
 
     @abstractmethod
     def codec(self, dtype: torch.dtype, device: Device) -> Codec:

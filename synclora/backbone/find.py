@@ -1,19 +1,20 @@
-"""A name to a backbone: a hub id (`Lightricks/LTX-Video-0.9.5`), a local folder, or a miniature (`tiny:ltx-video`). Safetensors only."""
+"""A name to a backbone: a hub id (`Lightricks/LTX-Video-0.9.5`), a local folder, the one that comes with this package (`embedded`), or a
+miniature (`tiny:ltx-video`). Safetensors only.
+"""
 
 import json
 from pathlib import Path
 
 from synclora.backbone.base import Backbone, BackboneError
+from synclora.backbone.folder import EMBEDDED, PARTS, local_folder
 from synclora.backbone.kinds import LTX2, LTXVideo
 from synclora.backbone.load import check_part
 from synclora.backbone.tiny import MINIATURES, tiny_folder
 
 _KINDS: dict[str, type[Backbone]] = {"LTXVideoTransformer3DModel": LTXVideo, "LTX2VideoTransformer3DModel": LTX2}
-_PARTS = ("transformer", "vae")
-"""Without these nothing can be done; captions may come from somewhere else."""
 _WANTED = [
     f"{part}/*.{ending}"
-    for part in (*_PARTS, "text_encoder", "tokenizer", "connectors")
+    for part in (*PARTS, "text_encoder", "tokenizer", "connectors")
     for ending in ("json", "safetensors", "model", "txt", "jinja")
 ]
 """Of the parts' folders only: no pickles, no audio, and not the single-file checkpoints that lie beside them and double the download."""
@@ -23,7 +24,7 @@ def find_backbone(name: str, revision: str | None = None, *, shared: bool = Fals
     """The backbone of that name; a hub's files are fetched to its cache first.
 
     Args:
-        name: of a hub, a folder or a miniature.
+        name: of a hub, a folder or a miniature, or `embedded`.
         revision: of the hub's repository.
         shared: load transformer and autoencoder so that all processes of this machine hold one copy of their weights in memory.
 
@@ -36,12 +37,17 @@ def find_backbone(name: str, revision: str | None = None, *, shared: bool = Fals
             raise BackboneError(f"backbone {name}: no such miniature; choose tiny:{' or tiny:'.join(MINIATURES)}")
         folder, random = tiny_folder(kind), True
     else:
-        folder, random = (Path(name), False) if Path(name).is_dir() else (_fetched(name, revision), False)
+        folder, random = local_folder(name) or _fetched(name, revision), False
     return _opened(name, folder, random, shared)
 
 
 def _opened(name: str, folder: Path, random: bool, shared: bool) -> Backbone:
-    for part in _PARTS:
+    if name == EMBEDDED and not all((folder / part / "config.json").is_file() for part in PARTS):
+        raise BackboneError(
+            f"backbone {name}: its weights are not in this installation ({folder}); install a release that has them, make them "
+            "with synclora.embedded and ship them (python -m synclora.embedded.ship), or choose tiny:ltx-video"
+        )
+    for part in PARTS:
         check_part(name, folder, part)
     try:
         kind = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8")).get("_class_name")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from synclora.backbone.base import Backbone, Caption, Codec, Device
-from synclora.backbone.load import load_part, load_tokenizer
+from synclora.backbone.load import load_caption, load_part, load_tokenizer
 from synclora.incontext.attention import AttentionMode
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LTXVideo(Backbone):
-    """LTX-Video 0.9.x: a folder with `transformer`, `vae`, `text_encoder` (T5) and `tokenizer`."""
+    """LTX-Video 0.9.x: a folder with `transformer`, `vae`, `text_encoder` (T5) and `tokenizer`, or `caption.safetensors` for these two."""
 
     kind = "ltx-video"
     caption_tokens = 256  # what diffusers' pipeline pads to
@@ -37,7 +37,13 @@ class LTXVideo(Backbone):
         return LTXVideoStream(load_part(self, "transformer", LTXVideoTransformer3DModel, dtype, device), mode)
 
     def reader(self, device: Device = "cpu", dtype: torch.dtype = torch.float32) -> Callable[[str], Caption]:
-        """T5; the caption's padding masked, as diffusers' `LTXConditionPipeline` does, and `LTXPipeline` does not."""
+        """T5; the caption's padding masked, as diffusers' `LTXConditionPipeline` does, and `LTXPipeline` does not.
+
+        A wordless model's one caption is read instead, whatever is asked for.
+        """
+        if self.wordless:
+            only = load_caption(self, dtype)
+            return lambda _text: only
         from transformers import T5EncoderModel
 
         tokenizer = load_tokenizer(self)

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from synclora.backbone.base import Backbone, BackboneError, Device
+from synclora.backbone.base import Backbone, BackboneError, Caption, Device
+from synclora.backbone.folder import CAPTION_FILE
 from synclora.backbone.shared import shared_folder
 
 _LOGS = ("diffusers.utils.logging", "transformers.utils.logging")
@@ -113,6 +114,22 @@ def load_tokenizer(backbone: Backbone) -> Any:
         raise BackboneError(f"backbone {backbone.name}: no tokenizer/tokenizer.json; give a whole folder in diffusers' layout")
     with _in_one_line(f"backbone {backbone.name}: tokenizer cannot be loaded", "mend the folder or fetch it again"):
         return AutoTokenizer.from_pretrained(folder)
+
+
+def load_caption(backbone: Backbone, dtype: torch.dtype) -> Caption:
+    """The one caption of a backbone without a text encoder, on the CPU.
+
+    Raises:
+        BackboneError: it is missing, broken, or no caption.
+    """
+    with _in_one_line(f"backbone {backbone.name}: {CAPTION_FILE} cannot be loaded", "mend the folder or make it again"):
+        with safe_open(backbone.folder / CAPTION_FILE, "pt") as file:
+            embeds_bld, mask_bl = file.get_tensor("embeds").to(dtype), file.get_tensor("mask").long()
+        if embeds_bld.dim() != 3 or len(embeds_bld) != 1 or mask_bl.shape != embeds_bld.shape[:2]:
+            raise ValueError(f"embeds {list(embeds_bld.shape)} and mask {list(mask_bl.shape)} are not (1, l, d) and (1, l)")
+        if not embeds_bld.isfinite().all() or not mask_bl.any():
+            raise ValueError("its embedding is not finite, or its mask leaves nothing of it")
+        return Caption(embeds_bld, mask_bl)
 
 
 def _check_files(folder: Path) -> None:

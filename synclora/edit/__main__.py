@@ -41,10 +41,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add(
         "--adapter",
         metavar="NAME",
-        help="of --library, a folder or .safetensors file, or none for the bare model (default: none)",
+        help="of --library, a folder or .safetensors file, or none for the bare model (default: what comes with the backbone, else none)",
     )
     add("--library", type=Path, metavar="DIR", help="folder of adapters")
-    add("--backbone", default="tiny:ltx-video", metavar="NAME", help="hub id, folder in diffusers' layout, or tiny:ltx-video")
+    add(
+        "--backbone",
+        default="tiny:ltx-video",
+        metavar="NAME",
+        help="hub id, folder in diffusers' layout, embedded or tiny:ltx-video",
+    )
     add("--prompt", metavar="TEXT", help="default: the adapter's own caption")
     add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same video")
     add("--steps", type=int, metavar="N", help="of sampling (default: 30)")

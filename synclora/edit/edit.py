@@ -52,7 +52,7 @@ def edit(
         first_frame: its first frame, edited.
         out: the MP4 to write.
         prompt: None for the adapter's own caption.
-        adapter: a name of the library, a folder or file, or `none` for the bare model.
+        adapter: a name of the library or of the backbone's own, a folder or file, or `none` for the bare model; None: the backbone's own.
         seed: the same one gives the same video.
         steps: of sampling; None for the settings'.
         key_frames: further edited frames, by their number in the source.
@@ -60,7 +60,7 @@ def edit(
         min_sync: another seed is tried while the sync score is below.
         attempts: at most so many seeds.
         guidance: by `text`, `source` and `first_frame`.
-        backbone: hub id, folder in diffusers' layout, or a miniature: its weights are random, its edits prove plumbing only.
+        backbone: hub id, folder in diffusers' layout, `embedded`, or a miniature: its weights are random, its edits prove plumbing only.
         revision: of the hub's.
         library: folder of adapters.
         settings: what is not said here.

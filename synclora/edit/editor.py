@@ -23,7 +23,7 @@ from synclora.backbone.base import Caption
 from synclora.edit.attempt import Attempt
 from synclora.edit.engine import Engine
 from synclora.edit.judge import Judge, Judged
-from synclora.edit.library import AdapterInfo, AdapterLibrary, read_info
+from synclora.edit.library import AdapterInfo, AdapterLibrary, read_info, usual_adapter
 from synclora.edit.plan import Plan, Strides, make_plan
 from synclora.edit.progress import OnProgress, ignore
 from synclora.edit.request import NO_ADAPTER, EditRequest
@@ -50,14 +50,14 @@ class Editor:
     """Holds an engine, a landmarker and a decoder. Not thread-safe.
 
     Args:
-        backbone: hub id, folder in diffusers' layout, or `tiny:…`.
+        backbone: hub id, folder in diffusers' layout, `embedded` or `tiny:…`.
         revision: of the hub's.
-        library: adapters by name.
+        library: adapters by name, besides those that come with the backbone.
         settings: what a request does not say.
         media: what a source may be.
         captions: embeds a caption; None: the backbone's own text encoder.
         device: None for the GPU where there is one.
-        default_adapter: of a request that names none.
+        default_adapter: of a request that names none; None: the backbone's own, else none.
         paths: a request may name an adapter by its path: on one's own machine, never for strangers.
         adapters_kept: so many stay in memory, the last used ones.
         landmarker: of the caller, who closes it; None: an own one, made when it is needed.
@@ -76,21 +76,24 @@ class Editor:
         media: MediaLimits | None = None,
         captions: Callable[[str], Caption] | None = None,
         device: str | None = None,
-        default_adapter: str = NO_ADAPTER,
+        default_adapter: str | None = None,
         paths: bool = False,
         adapters_kept: int = 4,
         landmarker: Landmarker | None = None,
     ) -> None:
         self.settings = settings or EditSettings()
-        self._library, self._default, self._paths = library, default_adapter, paths
         self._engine = Engine(backbone, revision, device, captions)
+        shipped = self._engine.backbone.adapters
+        folders = (*(library.folders if library else ()), *([shipped] if shipped else ()))
+        self._library, self._paths = AdapterLibrary(*folders) if folders else None, paths
+        self._default = usual_adapter(shipped) if default_adapter is None else default_adapter
         self._decoder = Decoder(media)
         self._landmarker, self._lent = landmarker, landmarker is not None
         self._loaded: OrderedDict[str, tuple[AdapterInfo, LoadedAdapter]] = OrderedDict()
         self._kept = adapters_kept
 
     def adapters(self) -> list[AdapterInfo]:
-        """Of the library, those that can be used."""
+        """Of the library and the backbone, those that can be used."""
         return self._library.all() if self._library else []
 
     def load_adapter(self, name: str) -> LoadedAdapter:
@@ -127,10 +130,10 @@ class Editor:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
         with _memory_errors(), tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=folder) as scratch:
             teller.stage("preparing")
-            info = self._info(request.adapter or self._default)
+            info = self._info(request.adapter) if request.adapter else self._of_library(self._default)
             self._engine.use(None if info is None else self._ready(info))
             strides = Strides(self._engine.stride_s, self._engine.stride_t)
-            plan = make_plan(request, info, self.settings, strides, self._decoder)
+            plan = make_plan(request, info, self.settings, strides, self._decoder, self._engine.backbone.trained)
             teller.plan(len(plan.windows), plan.steps)
             best, tried = self._best(request, plan, Path(scratch), teller)
             teller.stage("storing")
@@ -151,11 +154,14 @@ class Editor:
         self.close()
 
     def _info(self, name: str) -> AdapterInfo | None:
-        if name == NO_ADAPTER:
-            return None
-        if self._paths and ("/" in name or Path(name).exists()):
+        if name != NO_ADAPTER and self._paths and ("/" in name or Path(name).exists()):
             path = Path(name)
             return read_info(path, path.parent.name if path.name == "adapter" else path.name.removesuffix(".safetensors"))
+        return self._of_library(name)
+
+    def _of_library(self, name: str) -> AdapterInfo | None:
+        if name == NO_ADAPTER:
+            return None
         if self._library is None:
             raise MediaError(Reason.UNKNOWN_ADAPTER, f"adapter {name!r}: this editor has none; choose {NO_ADAPTER}")
         return self._library.info(name)

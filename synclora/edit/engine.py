@@ -38,10 +38,11 @@ class Engine:
     """One base model on one device.
 
     Args:
-        backbone: hub id, folder, or `tiny:…`.
+        backbone: hub id, folder, `embedded` or `tiny:…`.
         revision: of the hub's.
         device: None for the GPU where there is one.
         captions: embeds a caption; None: the backbone's own text encoder, loaded for each new caption, its results kept in the user's cache.
+            Not asked where the model has one caption of its own.
 
     Attributes:
         backbone: where it came from.
@@ -53,7 +54,9 @@ class Engine:
         self._dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
         self._codec = self.backbone.codec(self._dtype, self._device)
         self._stream = self.backbone.stream(self._dtype, self._device, "shared")
-        self._embed = captions or _own_captions(self.backbone, self._dtype)
+        # a wordless model's caption costs nothing, and kept elsewhere it would outlive the model
+        own = self.backbone.reader("cpu", self._dtype) if self.backbone.wordless else None
+        self._embed = own or captions or _own_captions(self.backbone, self._dtype)
         self._known: OrderedDict[str, Caption] = OrderedDict()
         self.stride_s, self.stride_t = self._codec.stride_s, self._codec.stride_t
 

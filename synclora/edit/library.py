@@ -15,6 +15,7 @@ that the service's door can list adapters; weights are read by `synclora.train.a
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,9 @@ from synclora.settings import Settings
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RELEASED = "ltx-2.3-sync-lora-3d1t-r256"
 """The authors' LoRA for LTX-2.3: trained with one caption, without metadata, under ComfyUI's names."""
+
+USUAL = "sync-lora"
+"""The name of the adapter that a backbone comes with, in the paper's attention."""
 
 _SUFFIX = ".safetensors"
 _OURS = ("pytorch_lora_weights.safetensors", "comfyui.safetensors")
@@ -87,22 +91,21 @@ class _Ours(Settings):
 
 
 class AdapterLibrary:
-    """Adapters of one folder, by name; what is put there later is found without a restart.
+    """Adapters of one folder or of several, by name; what is put there later is found without a restart.
 
     Args:
-        folder: need not exist: then there are none.
+        folders: none need exist: then there are none. Of two adapters of one name, that of the earlier folder counts.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, *folders: Path) -> None:
+        self.folders = folders
 
     def names(self) -> list[str]:
         """Of all that looks like an adapter, sorted; whether each can be used, `info` tells."""
-        try:
-            entries = sorted(self.folder.iterdir())
-        except OSError:
-            return []
-        found = {entry.name if entry.is_dir() else entry.name.removesuffix(_SUFFIX) for entry in entries if _is_adapter(entry)}
+        found = set()
+        for folder in self.folders:
+            with suppress(OSError):
+                found |= {_name(entry) for entry in folder.iterdir() if _is_adapter(entry)}
         return sorted(name for name in found if _allowed(name))
 
     def info(self, name: str) -> AdapterInfo:
@@ -113,7 +116,7 @@ class AdapterLibrary:
         """
         name = name.removesuffix(_SUFFIX)
         if _allowed(name):
-            for path in (self.folder / name, self.folder / f"{name}{_SUFFIX}"):
+            for path in (folder / one for folder in self.folders for one in (name, f"{name}{_SUFFIX}")):
                 if _is_adapter(path):
                     return read_info(path, name)
         known = ", ".join(self.names()[:8]) or "none"
@@ -173,6 +176,19 @@ def _read(file: Path, name: str, _changed_ns: int, _size: int, sidecar: _Sidecar
     if facts.rank != rank:
         raise MediaError(Reason.BAD_ADAPTER, f"adapter {name}: the weights have rank {rank}, their metadata {facts.rank}")
     return AdapterInfo(name=name, path=file, **facts.model_dump())
+
+
+def usual_adapter(adapters: Path | None) -> str:
+    """Who names no adapter gets this one of those that come with a backbone, `none` where there is none.
+
+    Args:
+        adapters: the folder that comes with it, if any does.
+    """
+    return USUAL if adapters is not None and _is_adapter(adapters / USUAL) else NO_ADAPTER
+
+
+def _name(entry: Path) -> str:
+    return entry.name if entry.is_dir() else entry.name.removesuffix(_SUFFIX)
 
 
 def _allowed(name: str) -> bool:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from synclora.backbone.folder import Trained
 from synclora.edit.fit import fit_frame
 from synclora.edit.geometry import SAME_SHAPE, Size, output_size, resized, working_size
 from synclora.edit.library import AdapterInfo
@@ -71,7 +72,12 @@ class Strides:
 
 
 def make_plan(
-    request: EditRequest, adapter: AdapterInfo | None, settings: EditSettings, strides: Strides, decoder: Decoder
+    request: EditRequest,
+    adapter: AdapterInfo | None,
+    settings: EditSettings,
+    strides: Strides,
+    decoder: Decoder,
+    trained: Trained | None = None,
 ) -> Plan:
     """Read source and pictures, and decide.
 
@@ -81,6 +87,7 @@ def make_plan(
         settings: what the request does not say.
         strides: of the backbone.
         decoder: reads the source.
+        trained: what the backbone has seen, if it is a small one: it bounds all edits, also the bare model's.
 
     Raises:
         MediaError: something of it cannot be used.
@@ -94,7 +101,7 @@ def make_plan(
     if max(pictures) >= info.frames:
         raise MediaError(Reason.BAD_REQUEST, f"key frame {max(pictures)}: the source has {info.frames} frames, numbered from 0")
     size = _output(info, request.size, decoder.limits)
-    max_pixels, window_frames, overlap = _bounds(adapter, settings, strides.time)
+    max_pixels, window_frames, overlap = _bounds(adapter, trained, settings, strides.time)
     work = working_size(info.width, info.height, max_pixels=max_pixels, stride=strides.space)
     fitted = dict(_fitted(frames, pictures, work, settings))
     prompt = request.prompt if request.prompt is not None else (adapter.caption if adapter else None)
@@ -113,12 +120,13 @@ def make_plan(
     )
 
 
-def _bounds(adapter: AdapterInfo | None, settings: EditSettings, stride_t: int) -> tuple[int, int, int]:
-    """Pixels, frames and overlap of a window: the settings', and no more than the adapter was trained on."""
+def _bounds(adapter: AdapterInfo | None, trained: Trained | None, settings: EditSettings, stride_t: int) -> tuple[int, int, int]:
+    """Pixels, frames and overlap of a window: the settings', and no more than adapter and backbone were trained on."""
     pixels, frames = settings.max_pixels, settings.window_frames
-    if adapter is not None and adapter.width and adapter.height and adapter.frames:
-        trained = (adapter.frames - 1) // stride_t * stride_t + 1
-        pixels, frames = min(pixels, adapter.width * adapter.height), max(stride_t + 1, min(frames, trained))
+    for seen in (adapter, trained):
+        if seen is not None and seen.width and seen.height and seen.frames:
+            longest = (seen.frames - 1) // stride_t * stride_t + 1
+            pixels, frames = min(pixels, seen.width * seen.height), max(stride_t + 1, min(frames, longest))
     half = (frames - 1) // 2 // stride_t * stride_t + 1
     return pixels, frames, min(settings.overlap_frames, half)
 

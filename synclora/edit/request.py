@@ -30,7 +30,7 @@ class EditRequest(Settings):
     prompt: str | None = Field(default=None, max_length=2000)
     """None: the adapter's own caption, else none at all."""
     adapter: str | None = Field(default=None, max_length=200)
-    """Of the editor's library, or a path where one is allowed; `none` for the bare model, None for the editor's default."""
+    """Of the editor's library, or a path where one is allowed; `none` for the bare model, None for the editor's default: the backbone's own."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     steps: int | None = Field(default=None, ge=1, le=200)
     guidance_text: Annotated[float, Field(ge=0, le=30)] | None = None

@@ -50,7 +50,9 @@ class AdapterMetadata(Settings):
     """What one must know to use an adapter; stored in both files, each field as a string."""
 
     base_model: str
-    """As the user named the backbone: a hub id, a folder or a miniature."""
+    """As the user named the backbone: a hub id, a folder, `embedded` or a miniature."""
+    base_digest: str | None = None
+    """Of the backbone's weights, where they are small (`synclora.backbone.folder.weights_digest`): a folder's may have changed since."""
     kind: str
     """Of the backbone: ltx-video or ltx-2."""
     revision: str | None = None

@@ -102,6 +102,7 @@ def write_card(
     license_id: str = "other",
     pipeline_tag: str = "video-to-video",
     title: str | None = None,
+    comfyui: bool = True,
 ) -> Path:
     """Write folder/README.md.
 
@@ -113,6 +114,7 @@ def write_card(
         license_id: as the hub names it; `other` leaves the choice open.
         pipeline_tag: the hub's task.
         title: None makes one from the base model's name.
+        comfyui: its file for ComfyUI is in the folder.
 
     Raises:
         ValueError: a sample that lies elsewhere.
@@ -124,7 +126,7 @@ def write_card(
         f"# {_text(title or f'Sync-LoRA for {base}')}",
         _RANDOM if metadata.random_base else "",
         _INTRODUCTION,
-        _usage(metadata, base),
+        _usage(metadata, base, comfyui=comfyui),
         _table(metadata, base, facts),
         _shown([sample.resolve().relative_to(folder.resolve()) for sample in samples]),
         _RESPONSIBLE,
@@ -156,7 +158,7 @@ def _front(metadata: AdapterMetadata, license_id: str, pipeline_tag: str) -> str
     return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---"
 
 
-def _usage(metadata: AdapterMetadata, base: str) -> str:
+def _usage(metadata: AdapterMetadata, base: str, *, comfyui: bool) -> str:
     prompt = _ANY_CAPTION
     if metadata.caption is not None:
         prompt = (
@@ -175,8 +177,8 @@ def _usage(metadata: AdapterMetadata, base: str) -> str:
         _OURS.format(file=DIFFUSERS_FILE, **names),
     ]
     if shared:
-        parts += [diffusers.format(file=DIFFUSERS_FILE, **names), _COMFYUI.format(file=COMFYUI_FILE)]
-    return "\n\n".join(parts)
+        parts += [diffusers.format(file=DIFFUSERS_FILE, **names), _COMFYUI.format(file=COMFYUI_FILE) if comfyui else ""]
+    return "\n\n".join(filter(None, parts))
 
 
 def _table(metadata: AdapterMetadata, base: str, facts: Mapping[str, Fact]) -> str:

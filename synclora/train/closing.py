@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from synclora.backbone.find import find_backbone
+from synclora.backbone.folder import weights_digest
 from synclora.report.runlog import read_steps
 from synclora.report.validations import read_validations
 from synclora.train import checkpoint
@@ -48,6 +49,7 @@ def _metadata(recipe: TrainRecipe, trained: list[Encoded], steps: int) -> Adapte
     largest = max(grids, key=lambda grid: grid.tokens)
     return AdapterMetadata(
         base_model=recipe.backbone,
+        base_digest=weights_digest(backbone.folder) if backbone.trained else None,
         kind=backbone.kind,
         revision=recipe.revision,
         rank=recipe.lora.rank,

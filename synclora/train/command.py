@@ -18,7 +18,7 @@ def parse(argv: list[str], default_recipe: Path) -> argparse.Namespace:
     add("--set", type=Path, default=Path("out/curate"), metavar="DIR", help="what jobs/curate.py wrote (default: out/curate)")
     add("--out", type=Path, default=Path("out/train"), metavar="DIR", help="output folder (default: out/train)")
     add("--recipe", type=Path, default=default_recipe, metavar="FILE", help="settings (default: jobs/recipes/train.yaml)")
-    add("--backbone", metavar="NAME", help="hub id, folder in diffusers' layout, tiny:ltx-video or tiny:ltx-2")
+    add("--backbone", metavar="NAME", help="hub id, folder in diffusers' layout, embedded, tiny:ltx-video or tiny:ltx-2")
     add("--steps", type=int, metavar="N", help="optimizer steps in all")
     add("--workers", type=int, metavar="N", help="training workers (default: one per GPU, or two on CPUs)")
     add("--strategy", metavar="NAME", help="ddp, zero1, zero2 or zero3")

@@ -94,7 +94,7 @@ class TrainRecipe(Settings):
     """Everything that decides a training run."""
 
     backbone: str = "tiny:ltx-video"
-    """A hub id, a folder in diffusers' layout, or a miniature with random weights."""
+    """A hub id, a folder in diffusers' layout, `embedded`, or a miniature with random weights."""
     revision: str | None = None
     """Of the hub's repository."""
     caption: str | None = "3d1t"
