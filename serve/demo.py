@@ -27,11 +27,12 @@ import ray
 from ray import serve
 from rich.console import Console
 
-import synclora.embedded
 from serve.app import app
 from serve.client import Client
 from serve.schema import EditView
+from synclora.backbone.folder import EMBEDDED, PARTS, adapters_of, local_folder
 from synclora.command import Parser, one_line
+from synclora.edit.library import usual_adapter
 from synclora.edit.request import NO_ADAPTER
 from synclora.errors import SyncLoraError
 from synclora.media.decode import Decoder
@@ -44,10 +45,7 @@ from synclora.report.tracks import Entry
 from synclora.report.words import number
 from synclora.train.curated import read_set
 
-EMBEDDED, TINY = "embedded", "tiny:ltx-video"
-WEIGHTS = Path(synclora.embedded.__file__).parent / "weights"
-SHIPPED = "adapters/sync-lora"
-"""In a backbone's folder: the adapter that comes with it."""
+TINY = "tiny:ltx-video"
 
 STEPS = {EMBEDDED: "12", TINY: "4"}
 """Of sampling: the embedded model's edits stay under a minute on two cores; the miniature is random, more steps show nothing more."""
@@ -87,7 +85,7 @@ def run(asked: argparse.Namespace, console: Console) -> None:
     """
     asked.out.mkdir(parents=True, exist_ok=True)
     clip = Clip(asked.clip, asked.first_frame) if asked.clip else of_set(asked.set, asked.out)
-    backbone = asked.backbone or (EMBEDDED if folder_of(EMBEDDED) else TINY)
+    backbone = asked.backbone or (EMBEDDED if has_weights(EMBEDDED) else TINY)
     adapter = asked.adapter or shipped(backbone)
     settings = {"data": str(asked.out / "service"), "backbone": backbone, "max_replicas": "1"}
     settings |= {} if adapter is None else {"adapters": str(adapter.absolute().parent)}
@@ -180,16 +178,17 @@ def of_set(folder: Path, out: Path) -> Clip:
     return Clip(pair.source, out / "first_frame.png", note, face)
 
 
-def folder_of(backbone: str) -> Path | None:
-    """Where its files lie, if they are on this machine without asking a hub."""
-    folder = WEIGHTS if backbone == EMBEDDED else Path(backbone)
-    return folder if (folder / "transformer").is_dir() else None
+def has_weights(backbone: str) -> bool:
+    """Whether its files are on this machine, without asking a hub."""
+    folder = local_folder(backbone)
+    return folder is not None and all((folder / part / "config.json").is_file() for part in PARTS)
 
 
 def shipped(backbone: str) -> Path | None:
     """The adapter that comes with a backbone."""
-    folder = folder_of(backbone)
-    return folder / SHIPPED if folder and (folder / SHIPPED).is_dir() else None
+    folder = adapters_of(backbone)
+    name = usual_adapter(folder)
+    return None if folder is None or name == NO_ADAPTER else folder / name
 
 
 def lead_of(entries: list[Entry]) -> str:
