@@ -28,6 +28,21 @@ class Limit:
     label: str
 
 
+@dataclass(frozen=True)
+class Track:
+    """One curve of a chart.
+
+    Attributes:
+        kind: its class: source, edited, second or third.
+        values_t: (t,) its values.
+        seen_t: (t,) where they were measured; elsewhere the curve is broken.
+    """
+
+    kind: str
+    values_t: Doubles
+    seen_t: NDArray[np.bool_]
+
+
 def line_chart(
     source: Doubles,
     edited: Doubles,
@@ -42,21 +57,39 @@ def line_chart(
 
     `faint` curves say nothing: they are no evidence.
     """
-    frames = len(source)
+    return tracks_chart([Track("source", source, seen), Track("edited", edited, seen)], fps, marks, label, faint=faint)
+
+
+def tracks_chart(
+    tracks: Sequence[Track], fps: float, marks: Sequence[int], label: str, *, faint: bool = False, front: str = ""
+) -> str:
+    """Curves of one length over seconds. Frames that none of them saw are greyed; each is broken where it was not seen itself.
+
+    Args:
+        tracks: at least one, in the order of their `data-` attributes and of drawing.
+        fps: of all of them.
+        marks: frames that are numbered from 1.
+        label: for those who hear the page.
+        faint: they say nothing: they are no evidence.
+        front: the kind that is drawn last, over the others.
+    """
+    frames = len(tracks[0].values_t)
     step = math.ceil(frames / MAX_POINTS)
-    a, b, shown = _thin(source, step), _thin(edited, step), seen[::step]
-    top = max(4.0 if faint else 1.5, float(np.abs(np.concatenate([a, b])).max()) * 1.06)
-    x = np.arange(len(a)) * step / max(1, frames - 1) * 1000
-    plot = [svg.rect("unseen", x[i], 0, max(2.0, x[j] - x[i]), 100) for i, j in _runs(~shown)]
+    thin = [Track(one.kind, _thin(one.values_t, step), one.seen_t[::step]) for one in tracks]
+    top = max(4.0 if faint else 1.5, float(np.abs(np.concatenate([one.values_t for one in thin])).max()) * 1.06)
+    x = np.arange(len(thin[0].values_t)) * step / max(1, frames - 1) * 1000
+    seen = np.any([one.seen_t for one in thin], axis=0)
+    plot = [svg.rect("unseen", x[i], 0, max(2.0, x[j] - x[i]), 100) for i, j in _runs(~seen)]
     plot.append(svg.line("zero", 0, 50, 1000, 50))
     plot += [svg.line("mark", at := mark / max(1, frames - 1) * 1000, 0, at, 100) for mark in marks]
-    for name, curve in (("source", a), ("edited", b)):
-        y = 50 - curve / top * 48
-        plot += [svg.path(f"curve {name} broken", x, y, i, j) for i, j in _runs(~shown)]
-        plot += [svg.path(f"curve {name}", x, y, i, j) for i, j in _runs(shown)]
+    for one in sorted(thin, key=lambda track: track.kind == front):
+        y = 50 - one.values_t / top * 48
+        plot += [svg.path(f"curve {one.kind} broken", x, y, i, j) for i, j in _runs(~one.seen_t)]
+        plot += [svg.path(f"curve {one.kind}", x, y, i, j) for i, j in _runs(one.seen_t)]
     texts = [svg.text("mark-no", 100 * mark / max(1, frames - 1), 10, str(i + 1)) for i, mark in enumerate(marks)]
     texts += _time_ticks((frames - 1) / fps, _MARKS_H + _PLOT_H + 13)
-    data = f' data-fps="{fps:.6g}" data-step="{step}" data-source="{_data(a)}" data-edited="{_data(b)}"'
+    values = "".join(f' data-{one.kind}="{_data(one.values_t)}"' for one in thin)
+    data = f' data-fps="{fps:.6g}" data-step="{step}"{values}'
     return svg.chart(
         "lines faint" if faint else "lines", _MARKS_H + _PLOT_H + _TICKS_H, _MARKS_H, _PLOT_H, plot, texts, label, data
     )
