@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,7 +80,7 @@ def stopped(
         for one in family:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     psutil.wait_procs(family, timeout=2)  # killed ones may stay as zombies where init does not reap
     return process.returncode, out, err
 
@@ -151,6 +152,17 @@ def joined(address: str) -> Iterator[None]:
         patch.setattr(ray, "init", partial(ray.init, ignore_reinit_error=True))
         patch.setenv("RAY_ADDRESS", address)
         yield
+
+
+def curated(address: str, *words: object) -> Curated:
+    """The command within this process, on the warm Ray at `address`; what it said itself. It has to end well."""
+    from jobs.curate import main
+
+    said, err = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(err), joined(address):
+        patch.setenv("COLUMNS", "200")
+        assert main([str(word) for word in words]) == 0, err.getvalue()
+    return Curated(Path(str(words[words.index("--out") + 1])), said.getvalue(), err.getvalue())
 
 
 @pytest.fixture
