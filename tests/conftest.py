@@ -21,8 +21,8 @@ if not any("benchmarks" in word for word in sys.argv):  # figures are taken as u
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-LONG = ["training", "serve", "jobs", "machines"]
-"""What begins where several processes share the work, so that none waits for one at the end."""
+LONG = ["training", "serve", "jobs", "machines", "train", "edit", "backbone", "embedded"]
+"""What begins where several processes share the work, the longest first, so that none waits for one at the end."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: [*LONG, _group(item.nodeid)].index(_group(item.nodeid)))
 
 
-_MACHINES = ("test_generating_cluster.py", "test_streaming.py", "test_session.py")
+_MACHINES = ("test_cluster.py", "test_generating_cluster.py", "test_session.py", "test_streaming.py")
 """Of the jobs, what shares no pairs with the rest: its room would otherwise last minutes longer than all others."""
 
 

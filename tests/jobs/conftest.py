@@ -6,15 +6,15 @@ A process of its own is for what only it can show: what it prints down to its la
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
+from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jobs.session  # noqa: F401  # first: it sets what Ray reads when it is imported
 
@@ -29,6 +29,8 @@ from synclora.pairs.manifest import read_rows
 ROOT = Path(__file__).parents[2]
 FAULTS = Path(__file__).parent / "faults"
 SMALL = "puppet: {size: 192, seconds: 1.0, pairs: 3}\n"
+LEAN = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+"""A head without what no test looks at: two processes less."""
 SERIAL = "resources: {actors: 1, prepare_ahead: 1}\n"  # two processes less; never changes a result
 
 
@@ -79,7 +81,7 @@ def stopped(
         for one in family:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     psutil.wait_procs(family, timeout=2)  # killed ones may stay as zombies where init does not reap
     return process.returncode, out, err
 
@@ -129,7 +131,7 @@ def ray_address() -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     kept = {"idle_worker_killing_time_threshold_ms": 60_000, "num_workers_soft_limit": 8}  # a worker's start is a second of CPU
-    head = {"num_cpus": 2, "object_store_memory": 200 * 2**20, "memory": 4 * 2**30, "_system_config": kept}
+    head = {"num_cpus": 2, "object_store_memory": 200 * 2**20, "memory": 4 * 2**30, "_system_config": kept} | LEAN
     cluster = Cluster(initialize_head=True, head_node_args=head)
     yield cluster.address
     cluster.shutdown()
@@ -153,6 +155,17 @@ def joined(address: str) -> Iterator[None]:
         yield
 
 
+def curated(address: str, *words: object) -> Curated:
+    """The command within this process, on the warm Ray at `address`; what it said itself. It has to end well."""
+    from jobs.curate import main
+
+    said, err = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(err), joined(address):
+        patch.setenv("COLUMNS", "200")
+        assert main([str(word) for word in words]) == 0, err.getvalue()
+    return Curated(Path(str(words[words.index("--out") + 1])), said.getvalue(), err.getvalue())
+
+
 @pytest.fixture
 def curate_here(driver: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Curated]:
     """curate_here(words, status): the command within this process, on the warm Ray; what it said, down to the libraries' own lines."""
@@ -170,15 +183,42 @@ def curate_here(driver: str, capfd: pytest.CaptureFixture[str], monkeypatch: pyt
     return run
 
 
-@pytest.fixture
-def free_ports() -> Callable[[int], list[int]]:
-    """Ports that nobody listens on."""
+class Machines:
+    """A cluster in this machine whose head does no work: as many other nodes as a test asks for, each with a CPU and a GPU that is none."""
 
-    def find(count: int) -> list[int]:
-        with ExitStack() as stack:
-            sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-            for one in sockets:
-                one.bind(("127.0.0.1", 0))
-            return [one.getsockname()[1] for one in sockets]
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
 
-    return find
+        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 100 * 2**20} | LEAN)
+        self.nodes: list[Any] = []
+
+    @property
+    def address(self) -> str:
+        return self._cluster.address
+
+    def have(self, count: int) -> None:
+        """Add nodes until there are so many."""
+        room = {"num_cpus": 1, "num_gpus": 1, "memory": 2 * 2**30, "object_store_memory": 100 * 2**20}
+        while len(self.nodes) < count:
+            self.nodes.append(self._cluster.add_node(**room, resources={"drawing": 1, "animating": 1}))
+
+    def workers(self, node: int, word: str) -> list[psutil.Process]:
+        """A node's processes of that name."""
+        raylet = self.nodes[node].all_processes["raylet"][0].process.pid
+        of_all = psutil.process_iter(["ppid", "cmdline"])
+        return [one for one in of_all if one.info["ppid"] == raylet and word in " ".join(one.info["cmdline"] or [])]
+
+    def kill(self, node: int) -> None:
+        """As if its power went."""
+        self._cluster.remove_node(self.nodes.pop(node), allow_graceful=False)
+
+    def stop(self) -> None:
+        self._cluster.shutdown()
+
+
+@pytest.fixture(scope="package")
+def machines() -> Iterator[Machines]:
+    """One cluster for all that need several machines; whoever kills some leaves fewer."""
+    some = Machines()
+    yield some
+    some.stop()

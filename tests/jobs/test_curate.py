@@ -1,6 +1,7 @@
 """jobs/curate.py from the outside: what a run leaves, that a second one finds it, and that no way of ending it costs anything but time."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -8,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.jobs.conftest import joined, rows_of, stopped
+from tests.jobs.conftest import curated, rows_of, stopped
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -52,12 +53,22 @@ def test_it_says_how_it_went_and_nothing_else(puppets):
         assert noise not in puppets.stdout
 
 
+def test_its_processes_are_gone(puppets):
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert not [line for line in listed.splitlines() if str(puppets.out) in line]
+
+
 def test_a_second_run_elsewhere_measures_nothing(copied, serial, puppets, curate_here):
+    """Of a run that ended when all was judged and nothing exported yet."""
+    for name in ("kept", "metadata.jsonl", "report.html"):
+        (shutil.rmtree if (copied / name).is_dir() else os.remove)(copied / name)
     done = curate_here("--recipe", serial, "--out", copied)
     assert "nothing: every video was measured before" in done.stdout
     assert done.stderr == ""
     for name in ("manifest.parquet", "metadata.jsonl"):
         assert (copied / name).read_bytes() == (puppets.out / name).read_bytes()
+    assert {path.name for path in copied.rglob("*.mp4")} == {path.name for path in puppets.out.rglob("*.mp4")}
+    assert (copied / "report.html").exists()
 
 
 @pytest.fixture(scope="module")
@@ -74,26 +85,23 @@ def folder(puppets, tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(folder, serial, driver, tmp_path_factory):
     """The folder, curated in one go. Not to be written to."""
-    from jobs.curate import main
-
-    out = tmp_path_factory.mktemp("whole") / "out"
-    with joined(driver):
-        assert main(["--recipe", str(serial), "--input", str(folder), "--out", str(out)]) == 0
-    return out
+    return curated(driver, "--recipe", serial, "--input", folder, "--out", tmp_path_factory.mktemp("whole") / "out").out
 
 
-def test_killed_again_and_again_it_ends_with_the_same_bytes(folder, whole, serial, tmp_path, curate_here):
+def test_killed_interrupted_and_run_again_it_ends_with_the_same_bytes(folder, whole, serial, tmp_path, curate_here):
     out = tmp_path / "out"
     words = ["--recipe", serial, "--input", folder, "--out", out]
-    for when in (
-        lambda: any((out / "measured").glob("*/*.parquet")),  # the first video measured
-        lambda: (out / "manifest.parquet").exists(),  # before the videos are exported
-    ):
-        status, stdout, _ = stopped(words, when, signal.SIGKILL)
-        assert status == -signal.SIGKILL
-        assert "in all" not in stdout
-    done = curate_here(*words)
-    assert "nothing: every video was measured before" in done.stdout
+
+    def measured() -> int:
+        return len(list((out / "measured").glob("*/*.parquet")))
+
+    status, stdout, _ = stopped(words, lambda: measured() >= 1, signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    assert "in all" not in stdout
+    status, _, stderr = stopped(words, lambda: measured() >= 3, signal.SIGINT)
+    assert (status, stderr) == (130, "curate: interrupted; what was finished stays, run again to go on\n")
+    assert not (out / "manifest.parquet").exists()
+    curate_here(*words)
     for name in ("manifest.parquet", "metadata.jsonl"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
     assert not [path for path in out.rglob(".*") if path.name != ".lock"]
@@ -125,12 +133,3 @@ def test_a_full_disk_costs_one_line_and_nothing_that_was_finished(folder, whole,
     finally:
         shutil.rmtree(folder / "new", ignore_errors=True)
         subprocess.run(["umount", "--lazy", disk], check=True)  # a worker that is just ending may still hold a file
-
-
-def test_ctrl_c_ends_it_on_one_line(serial, tmp_path):
-    out = tmp_path / "out"
-    words = ["--recipe", serial, "--out", out, "--pairs", 20]
-    status, _, stderr = stopped(words, lambda: any((out / "measured").glob("*/*.parquet")), signal.SIGINT)
-    assert status == 130
-    assert stderr == "curate: interrupted; what was finished stays, run again to go on\n"
-    assert not (out / "manifest.parquet").exists()

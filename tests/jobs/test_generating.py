@@ -236,14 +236,14 @@ def test_it_ends_at_the_target_whatever_is_still_at_work(play, make, tmp_path, c
         one.replay.write(Stage.EDIT, late, fault="wait")
     begun, out = time.monotonic(), tmp_path / "out"
     assert make(one, out, "--target-kept", 1) == 0
-    assert time.monotonic() - begun < 100  # and not ten minutes
+    assert time.monotonic() - begun < 200  # and not ten minutes
     said = capfd.readouterr()
     assert "target reached: 1 kept of 2 scenes" in said.out
     assert said.err == ""
     assert [row["verdict"] for row in rows_of(out).values()] == ["quarantined", "quarantined", "kept"]
     assert len(list((out / "generated" / "portrait").glob("*/*"))) > 2  # kept for the next run
     while any(psutil.pid_exists(int(process)) and _works(int(process)) for _, process in one.replay.calls("open")):
-        assert time.monotonic() - begun < 110
+        assert time.monotonic() - begun < 250
         time.sleep(0.1)
     one.replay.forget()
     assert make(one, out, "--target-kept", 1) == 0  # what is made suffices

@@ -13,7 +13,7 @@ import pytest
 from synclora.media.decode import Decoder
 from synclora.pairs.diffusion.settings import Stage
 from synclora.pairs.diffusion.store import EDITED, SOURCE, MadeStore
-from tests.jobs.conftest import ROOT, command, environment, rows_of
+from tests.jobs.conftest import ROOT, Machines, command, environment, rows_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -30,24 +30,11 @@ resources: {{actors: 1, actor_cpus: 0.5}}
 """
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 100 * 2**20}
-    )
-    room = {"num_cpus": 1, "num_gpus": 1, "memory": 2 * 2**30, "object_store_memory": 100 * 2**20}
-    nodes = [cluster.add_node(**room, resources={"drawing": 1, "animating": 1}) for _ in range(3)]
-    yield cluster, nodes
-    cluster.shutdown()
-
-
 @contextmanager
-def started(cluster, out: Path, edit: str, video: str, scenes: int) -> Iterator[subprocess.Popen[str]]:
+def started(machines: Machines, out: Path, edit: str, video: str, scenes: int) -> Iterator[subprocess.Popen[str]]:
     recipe = out.with_suffix(".yaml")
     recipe.write_text(RECIPE.replace("EDIT", edit).replace("VIDEO", video).replace("SCENES", str(scenes)))
-    env = environment(RAY_ADDRESS=cluster.address, PYTHONUNBUFFERED="1", OMP_NUM_THREADS="1")
+    env = environment(RAY_ADDRESS=machines.address, PYTHONUNBUFFERED="1", OMP_NUM_THREADS="1")
     words = command("--recipe", recipe, "--out", out)
     job = subprocess.Popen(words, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -85,12 +72,13 @@ def made(out: Path) -> list[int]:
     return [len(list((out / "generated" / stage).glob("*/*/made.json"))) for stage in Stage]
 
 
-def test_a_machine_that_dies_costs_no_scene_and_tears_no_picture(cluster, out):
-    with started(cluster[0], out, "flux-kontext", "wan-i2v", 6) as job:
+def test_a_machine_that_dies_costs_no_scene_and_tears_no_picture(machines, out):
+    machines.have(3)
+    with started(machines, out, "flux-kontext", "wan-i2v", 6) as job:
         while not videos(out):
             assert job.poll() is None, job.communicate()
             time.sleep(0.05)
-        cluster[0].remove_node(cluster[1][1], allow_graceful=False)
+        machines.kill(1)
         said, err = job.communicate(timeout=200)
     assert (job.returncode, err) == (0, ""), said
     assert "6 = 0 kept" in said
@@ -99,8 +87,9 @@ def test_a_machine_that_dies_costs_no_scene_and_tears_no_picture(cluster, out):
     assert not [one for one in psutil.process_iter(["cmdline"]) if str(out) in " ".join(one.info["cmdline"] or [])]
 
 
-def test_other_models_go_on_from_the_portraits_on_what_is_left(cluster, out):
-    with started(cluster[0], out, "qwen-image-edit", "ltx-2-i2v", 2) as job:
+def test_other_models_go_on_from_the_portraits_on_what_is_left(machines, out):
+    machines.have(2)
+    with started(machines, out, "qwen-image-edit", "ltx-2-i2v", 2) as job:
         said, err = job.communicate(timeout=200)
     assert (job.returncode, err) == (0, ""), said
     whole(out, 2)

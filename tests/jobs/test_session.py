@@ -6,7 +6,7 @@ import sys
 import psutil
 import pytest
 
-from tests.jobs.conftest import ROOT, environment
+from tests.jobs.conftest import ROOT, Machines, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 
@@ -21,7 +21,7 @@ session.PATIENCE_S = 2
 def work(console):
     connect(console)
     await_room(int(sys.argv[1]), {"CPU": 0.5}, console)
-    while ray.available_resources().get("CPU", 0) < 2:
+    while ray.available_resources().get("CPU", 0) < int(sys.argv[1]) / 2:
         time.sleep(0.1)
     console.print("all free again")
 
@@ -41,20 +41,16 @@ def test_a_machine_alone_says_what_it_lacks() -> None:
     assert (out, err) == ("", f"job: {told} (cluster/README.md)\n")
 
 
-def test_a_cluster_is_waited_for_and_left_free() -> None:
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 100 * 2**20}
-    )
-    job = asking(4, RAY_ADDRESS=cluster.address)
+def test_a_cluster_is_waited_for_and_left_free(machines: Machines) -> None:
+    have = len(machines.nodes)
+    job = asking(2 * have + 2, RAY_ADDRESS=machines.address)
     try:
         line = job.stdout.readline()
-        assert line == "4 workers need 2 CPU at once, there are 0 CPU in all: waiting for machines\n"
-        cluster.add_node(num_cpus=2, object_store_memory=100 * 2**20)
+        told = f"{2 * have + 2} workers need {have + 1} CPU at once, there are {have} CPU in all"
+        assert line == f"{told}: waiting for machines\n"
+        machines.have(have + 1)
         out, err = job.communicate(timeout=120)
     finally:
         job.kill()
-        cluster.shutdown()
     assert (job.returncode, err) == (0, "")
     assert out.startswith("all free again\n")

@@ -181,11 +181,19 @@ def test_one_of_many_workers_gets_it(database: str) -> None:
     assert Counter(lease for lease, _ in filter(None, taken)) == {Lease(id, 1): 1 for id in ids}
 
 
-def test_a_lapsed_lease_is_taken_up_and_the_old_holder_can_do_nothing(table: JobTable, accept: Accept) -> None:
+def over(database: str, what: str, *ids: str) -> None:
+    """As if the time had passed until these jobs' `due` or `deadline`: however slow the machine, it has not before."""
+    engine = sa.create_engine(database)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE jobs SET {what} = {what} - 600 WHERE id = :id"), [{"id": id} for id in ids])
+    engine.dispose()
+
+
+def test_a_lapsed_lease_is_taken_up_and_the_old_holder_can_do_nothing(database: str, table: JobTable, accept: Accept) -> None:
     job = accept()
-    old = started(table, job, lease_s=0.05)
+    old = started(table, job, lease_s=600)
     assert table.start(job, "other", 60) is None
-    time.sleep(0.1)
+    over(database, "due", job)
     assert [one.id for one in table.waiting(5)] == [job]
     new = started(table, job)
     assert new == Lease(job, 2)
@@ -230,13 +238,13 @@ def test_a_replica_that_drains_costs_no_start(table: JobTable, accept: Accept) -
 
 
 def test_an_exception_waits_for_another_try_and_fails_after_the_last(
-    table: JobTable, accept: Accept, monkeypatch: pytest.MonkeyPatch
+    database: str, table: JobTable, accept: Accept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serve.jobs._PAUSES_S", (0.2, 0.4))
+    monkeypatch.setattr("serve.jobs._PAUSES_S", (600.0, 1200.0))
     job = accept()
     assert table.retry(started(table, job, max_starts=2), "first", max_starts=2)
     assert (got(table, job).state, table.waiting(5), table.start(job, "w", 60)) == (State.QUEUED, [], None)
-    time.sleep(0.25)
+    over(database, "due", job)
     assert table.retry(started(table, job, max_starts=2), "ValueError:\nsecond\0", max_starts=2)
     assert got(table, job).error == ("crashed", "ValueError: second")
 
@@ -253,12 +261,14 @@ def test_cancel(table: JobTable, accept: Accept) -> None:
     assert table.cancel(make_id()) is None
 
 
-def test_deadlines(table: JobTable, accept: Accept) -> None:
-    beating, resting, waiting, finished = (accept(deadline_s=0.3) for _ in range(4))
+def test_deadlines(database: str, table: JobTable, accept: Accept) -> None:
+    beating, resting, waiting, finished = jobs = [accept(deadline_s=600) for _ in range(4)]
     leases = [started(table, job) for job in (beating, resting, finished)]
     late = accept(deadline_s=0)
     assert table.start(late, "w", 60) is None
-    time.sleep(0.35)
+    assert table.overdue() == []
+    assert table.holds(leases[0])
+    over(database, "deadline", *jobs)
     assert not table.holds(leases[0])
     assert not table.beat(leases[0], {"step": 1}, 60)
     assert table.succeed(leases[2], "v", {})  # what is done is done

@@ -43,7 +43,7 @@ class Service:
             "min_replicas": 2,
             "max_replicas": 2,
             "lease_s": 2.0,
-            "max_queued": 60,
+            "max_queued": 30,
             "idle_s": 5.0,
             "editor_cpus": 2.0,  # more than the head has
         }

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from ray.exceptions import ActorDiedError
 
 from serve.dispatcher import Dispatcher
@@ -95,7 +96,8 @@ def test_a_job_goes_where_its_adapter_is(tmp_path: Path) -> None:
     assert dispatch(settings, script).called == list(zip(ids, ("may", "", "june"), strict=True))
 
 
-def test_it_wakes_at_once(tmp_path: Path) -> None:
+def test_it_wakes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.dispatcher.IDLE_S", 600.0)  # it does not look by itself
     settings = ServiceSettings(data=tmp_path)
     table = JobTable(settings.database_url)
 
@@ -103,7 +105,7 @@ def test_it_wakes_at_once(tmp_path: Path) -> None:
         await asyncio.sleep(0.3)
         accepted(table, 1)
         await dispatcher.wake()
-        await until(lambda: len(editors.called) == 1, 0.5)
+        await until(lambda: len(editors.called) == 1)
 
     dispatch(settings, script)
 

@@ -21,10 +21,10 @@ from tests.train.adapters import adapted, metadata, stream
 
 
 def test_many_clients_lose_nothing(service: Service) -> None:
-    load = asyncio.run(Load(service.url, service.clip, service.picture, clients=24, jobs=64).run())
+    load = asyncio.run(Load(service.url, service.clip, service.picture, clients=24, jobs=36).run())
     print(f"\n{load.told()}")
     ended_once(service, load.ids)
-    assert len(set(load.ids)) == 64
+    assert len(set(load.ids)) == 36  # more than may wait
     assert not [status for status in load.statuses if status >= 500]
 
 
@@ -71,9 +71,12 @@ def test_an_update_lets_editors_finish_and_none_stay_without_work(service: Servi
 
 def test_an_editor_that_may_not_finish_gives_its_job_back(service: Service) -> None:
     service.deploy(**IDLE)
-    ids = service.submit(1, steps=150)  # longer than Serve takes to bring the new one up on a busy machine
+    hurry = service.settings.data / "hurry"
+    ids = service.submit(1, steps=200, prompt=f"stub pause_s=0.5 hurry={hurry}")
     wait_for(lambda: service.table.many(ids)[ids[0]].progress)
     service.deploy(**BUSY)
+    wait_for(lambda: "queued" in [change.after for change in transitions(service.audit)[ids[0]]])
+    hurry.touch()
     ended_once(service, ids)
     went = [change.after for change in transitions(service.audit)[ids[0]]]
     assert went[:2] == ["running", "queued"]  # perhaps to another that has to go, and back again
