@@ -32,7 +32,7 @@ def connect(console: Console) -> None:
     """Join the cluster that a submitted job runs on, or start Ray on this machine; either way without its chatter.
 
     Raises:
-        SyncLoraError: RAY_ADDRESS names no cluster that lets us in.
+        SyncLoraError: RAY_ADDRESS names no cluster that lets us in, or Ray does not start.
     """
     where: dict[str, Any] = {}
     if "RAY_ADDRESS" not in os.environ:
@@ -41,7 +41,7 @@ def connect(console: Console) -> None:
     try:
         with console.status("starting Ray"), quiet():
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **where)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # on an overloaded machine Ray raises the plain class: its processes came too late
         raise SyncLoraError(f"no Ray at {os.environ.get('RAY_ADDRESS', 'local')}: {one_line(error)}") from error
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
