@@ -77,6 +77,7 @@ def backbone(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # half a minute alone, five beside other work
 def test_a_whole_run_and_how_it_goes_on(small_portraits, backbone, tmp_path):
     asked = Asked(str(backbone), (), small_portraits, tmp_path / "out", clips=1, seeds=2, sets=("real",), steps=1)
     said: list[str] = []
