@@ -100,6 +100,15 @@ def videos_of(portraits: Path) -> Iterator[Source]:
         yield Source(f"real-{stem}-{_digest(path)}", entry["identity"], Origin("real", path))
 
 
+def pictures_of(portraits: Path) -> list[tuple[Path, str]]:
+    """The manifest's pictures of faces, and of whom each is.
+
+    Raises:
+        SyncLoraError: there is no manifest.
+    """
+    return [(portraits / entry["file"], entry["identity"]) for entry in _manifest(portraits)["faces"]]
+
+
 def puppets_of(portraits: Path, settings: ClipSettings, faces: Path) -> Iterator[Source]:
     """Performances of every face: the manifest's pictures, and the first frames of the videos that are trained on.
 
@@ -112,8 +121,7 @@ def puppets_of(portraits: Path, settings: ClipSettings, faces: Path) -> Iterator
         return
     frames = round(settings.puppet_seconds * settings.puppet_fps)
     edits = tuple(EDITS)
-    pictures = [(portraits / entry["file"], entry["identity"]) for entry in _manifest(portraits)["faces"]]
-    for number, (path, identity) in enumerate([*pictures, *_first_frames(portraits, faces)]):
+    for number, (path, identity) in enumerate([*pictures_of(portraits), *_first_frames(portraits, faces)]):
         for turn in range(settings.puppets_per_face):
             seed = int(np.random.default_rng([settings.seed, number, turn]).integers(2**31))
             edit = edits[(number + turn // 2) % len(edits)] if turn % 2 else ""

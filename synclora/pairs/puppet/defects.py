@@ -17,6 +17,9 @@ NO_FACE = "no_face"
 AGREES = 0.8
 """Correlation of two smoothed tracks below which a cue is expected to fail: three frames of shift give about 0.7."""
 
+ALTERNATIVES, ALTERNATIVES_APART = 8, 1_000_003
+"""Other performances to choose of, and how far their seeds are apart: what a spoilt half does instead."""
+
 CUES = {"speech": ("speech",), "blink": ("blink",), "gaze": ("gaze",), "pose": ("yaw", "pitch", "roll")}
 
 
@@ -51,6 +54,16 @@ def replace_gaze(script: Script, other: Script) -> Script:
     return replace(script, gaze=other.gaze)
 
 
+def replace_blinks(script: Script, other: Script) -> Script:
+    """Another script's lids: every blink at another moment."""
+    return replace(script, blink=other.blink)
+
+
+def replace_pose(script: Script, other: Script) -> Script:
+    """Another script's head and body; the face goes on as it was."""
+    return replace(script, yaw=other.yaw, pitch=other.pitch, roll=other.roll, sway=other.sway)
+
+
 def freeze(script: Script, _: Script) -> Script:
     """The picture stands still after a quarter of the clip."""
     return script.taken(np.minimum(np.arange(len(script)), len(script) // 4).astype(np.float64))
@@ -72,6 +85,8 @@ DEFECTS: dict[str, Callable[[Script, Script], Script]] = {
     "blink": drop_blink,
     "speech": replace_speech,
     "gaze": replace_gaze,
+    "blinks": replace_blinks,
+    "pose": replace_pose,
     "frozen": freeze,
     "retimed": retime,
     "stranger": stranger,
@@ -110,8 +125,8 @@ def failing_cues(source: Script, edited: Script) -> list[str]:
 
 def _unlike(script: Script, kind: str, seed: int, fps: float) -> Script:
     """Of eight other scripts the one least like this one: by chance two clips can agree, and a known-bad pair must be bad."""
-    names = CUES.get(kind, tuple(script.tracks()))
-    others = [Script.random(seed + 1_000_003 * (1 + k), len(script), fps) for k in range(8)]
+    names = CUES.get("blink" if kind == "blinks" else kind, tuple(script.tracks()))
+    others = [Script.random(seed + ALTERNATIVES_APART * (1 + k), len(script), fps) for k in range(ALTERNATIVES)]
     return min(others, key=lambda other: sum(_agreement(script.tracks()[n], other.tracks()[n]) for n in names))
 
 

@@ -92,7 +92,7 @@ def load_portrait(path: Path | None, size: int) -> Portrait:
     """
     picture = default_picture() if path is None else read_picture(path, LARGEST_SIDE)
     points = find_face(picture)
-    left, top, side = _crop_box(points, picture.shape[1], picture.shape[0])
+    left, top, side = crop_box(points, picture.shape[1], picture.shape[0])
     scale = size / side
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     patch = picture[top : top + side, left : left + side]
@@ -111,7 +111,7 @@ def default_picture() -> Picture:
     return np.ascontiguousarray(astronaut(), dtype=np.uint8)  # type: ignore[no-untyped-call]
 
 
-def _crop_box(points: Array, width: int, height: int) -> tuple[int, int, int]:
+def crop_box(points: Array, width: int, height: int) -> tuple[int, int, int]:
     """Left, top and side of the square around head and shoulders, inside the picture."""
     low, high = points[:468, :2].min(axis=0), points[:468, :2].max(axis=0)
     side = min(max((high[0] - low[0]) / FACE_SHARE, (high[1] - low[1]) / 0.5), width, height)

@@ -40,7 +40,13 @@ def test_one_blink_is_dropped(seed):
 
 @pytest.mark.parametrize(
     ("name", "tracks", "cues"),
-    [("speech", {"speech", "rounding"}, ["speech"]), ("gaze", {"gaze"}, ["gaze"]), ("blink", {"blink"}, ["blink"])],
+    [
+        ("speech", {"speech", "rounding"}, ["speech"]),
+        ("gaze", {"gaze"}, ["gaze"]),
+        ("blink", {"blink"}, ["blink"]),
+        ("blinks", {"blink"}, ["blink"]),
+        ("pose", {"yaw", "pitch", "roll", "sway"}, ["pose"]),
+    ],
 )
 @pytest.mark.parametrize("seed", SEEDS)
 def test_replaced_cues_fail_and_no_other(name, tracks, cues, seed):

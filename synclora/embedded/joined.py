@@ -1,0 +1,136 @@
+"""Puppets and real pairs as one set: a table that names both, for `jobs/curate.py --input`.
+
+    python jobs/curate.py --recipe jobs/recipes/curate-embedded.yaml --faces FACES --out SET       # puppets, made and judged
+    python -m synclora.embedded.joined --portraits DIR --set SET --out TABLES                      # names them, and the real pairs
+    python jobs/curate.py --recipe jobs/recipes/curate-embedded.yaml --input TABLES/metadata.jsonl --out SET
+
+The second curation finds the puppets' measurements where the first left them, and measures only what is new. Real pairs are those of the
+portraits' people who are trained on, good and bad (curation decides), and two twins of each of their videos in another light (twins.py).
+What the puppets' scripts say of the truth is in the first curation's manifest, which the second replaces.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from synclora.command import Parser, one_line
+from synclora.embedded.origin import videos_of
+from synclora.embedded.split import split_of
+from synclora.embedded.twins import LOOKS
+from synclora.errors import MediaError, SyncLoraError
+from synclora.media.decode import Decoder
+from synclora.media.encode import write_video
+from synclora.media.settings import MediaLimits
+from synclora.outdir import Kind, open_output, write_whole
+from synclora.pairs.manifest import read_rows
+
+KIND = Kind("embedded-pairs", "synclora.embedded.joined", ("twins",))
+
+TWINS = 2
+"""Of each real video."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """One row of the table."""
+
+    source: Path
+    edited: Path
+    caption: str
+
+    def line(self) -> str:
+        """As both trainers name the columns."""
+        row = {"video": str(self.edited), "reference_video": str(self.source), "caption": self.caption}
+        return json.dumps(row, ensure_ascii=False)
+
+
+def puppets(curated: Path) -> Iterator[Named]:
+    """All pairs of a curation whose videos are there, the rejected ones too.
+
+    Raises:
+        ManifestError: there is no curation.
+    """
+    for row in read_rows(curated / "manifest.parquet", ["source", "edited", "caption"]):
+        source, edited = (curated.absolute() / row[half] for half in ("source", "edited"))
+        if source.exists() and edited.exists():
+            yield Named(source, edited, row["caption"])
+
+
+def real_pairs(portraits: Path) -> Iterator[Named]:
+    """The edits of everyone who is trained on.
+
+    Raises:
+        SyncLoraError: there is no manifest.
+    """
+    for source in videos_of(portraits):
+        path = source.origin.path.absolute()
+        original = path.with_name("source.mp4")
+        if split_of(source.identity) == "train" and _room(portraits, path) == "pairs" and path != original and original.exists():
+            yield Named(original, path, f"{path.stem} of {source.identity}")
+
+
+def twins(portraits: Path, out: Path) -> Iterator[Named]:
+    """Each source video of a training person beside itself in another light; written where it is not there yet."""
+    looks = tuple(LOOKS)
+    originals = [source for source in videos_of(portraits) if split_of(source.identity) == "train"]
+    originals = [one for one in originals if _room(portraits, one.origin.path) == "clips" or one.origin.path.stem == "source"]
+    for number, source in enumerate(originals):
+        for turn in range(TWINS):
+            words = looks[(number + turn * len(looks) // TWINS) % len(looks)]
+            path = out.absolute() / "twins" / f"{source.name}-{words.replace(' ', '_')}.mp4"
+            if path.exists() or _twin(source.origin.path, words, path):
+                yield Named(source.origin.path.absolute(), path, f"{source.identity} {words}")
+
+
+def _room(portraits: Path, path: Path) -> str:
+    """clips or pairs."""
+    return path.absolute().relative_to(portraits.absolute()).parts[0]
+
+
+def _twin(video: Path, words: str, target: Path) -> bool:
+    """Whether it could be written."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with Decoder(MediaLimits(min_frames=1)) as decoder:
+            frames = decoder.frames(video, analysis=False)
+            write_video(target, (LOOKS[words](np.ascontiguousarray(picture)) for picture in frames), frames.info.fps)
+    except MediaError:
+        return False
+    return True
+
+
+def main(argv: list[str]) -> int:
+    """Exit status 0, or 2 with one line on stderr."""
+    try:
+        arguments = _parse(argv)
+        with open_output(arguments.out, KIND) as out:
+            kinds = {
+                "puppets": list(puppets(arguments.set)),
+                "real pairs": list(real_pairs(arguments.portraits)),
+                "twins of real videos": list(twins(arguments.portraits, out)),
+            }
+            rows = [row for named in kinds.values() for row in named]
+            write_whole(out / "metadata.jsonl", "".join(f"{row.line()}\n" for row in rows))
+    except (SyncLoraError, OSError) as error:
+        print(f"synclora.embedded.joined: {one_line(error)}", file=sys.stderr)
+        return 2
+    print(f"{arguments.out / 'metadata.jsonl'}: " + ", ".join(f"{len(named)} {kind}" for kind, named in kinds.items()))
+    return 0
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = Parser(prog="python -m synclora.embedded.joined", description="Puppets and real pairs in one table.")
+    add = parser.add_argument
+    add("--portraits", type=Path, required=True, metavar="DIR", help="folder with MANIFEST.json, clips/, pairs/, faces/")
+    add("--set", type=Path, required=True, metavar="DIR", help="what jobs/curate.py made of puppets")
+    add("--out", type=Path, required=True, metavar="DIR", help="for metadata.jsonl and the twins")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""The puppet's catalogue of edits, drawn onto a real picture: an edited first frame for a video that has none.
+
+edited, words = drawn_on(first_frame, "hair", seed=0)
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from synclora.errors import MediaError, Reason
+from synclora.media.decode import Picture
+from synclora.pairs.puppet.edits import EDITS
+from synclora.pairs.puppet.portrait import crop_box, find_face, load_portrait
+from synclora.pairs.puppet.raster import Array, floats, smoothstep, to_bytes
+from synclora.pairs.puppet.render import Look
+from synclora.report.contact import write_png
+
+SHOWS = 0.01
+"""Least root mean square difference over head and shoulders, 0 to 1: hair that is not there cannot be made blue. Thin glasses measure .02."""
+
+
+def drawn_on(picture: Picture, edit: str, seed: int) -> tuple[Picture, str]:
+    """The picture with one edit, and the edit in words; around head and shoulders it stays as it was.
+
+    Args:
+        picture: (height, width, 3) of one person.
+        edit: a name of the catalogue.
+        seed: of the choice and its details.
+
+    Raises:
+        MediaError: it does not show one face from the front, or the edit does not show on it.
+    """
+    height, width = picture.shape[:2]
+    left, top, side = crop_box(find_face(picture), width, height)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "picture.png"
+        write_png(path, picture)
+        portrait = load_portrait(path, side)  # at the picture's own pixels: the same box, nothing scaled
+    choice = EDITS[edit].choose(np.random.default_rng([seed, 1]))
+    look = flat(EDITS[edit].draw(portrait, choice, np.random.default_rng([seed, 2])))
+    if (shows := float(np.sqrt(((look - floats(portrait.picture)) ** 2).mean()) / 255)) < SHOWS:
+        raise MediaError(Reason.NO_EDIT, f"{EDITS[edit].caption(choice)}: changes the picture by {shows:.4f}, less than {SHOWS}")
+    cover = _feather(left, top, side, width, height)[..., None]
+    edited = picture.copy()
+    part = edited[top : top + side, left : left + side]
+    part[:] = to_bytes(look * cover + part * (1 - cover))
+    return edited, EDITS[edit].caption(choice)
+
+
+def flat(look: Look) -> Array:
+    """A look as one picture, with what is worn over it."""
+    if look.worn is None:
+        return floats(look.picture)
+    cover = floats(look.worn[..., 3:]) / 255
+    return floats(look.picture * (1 - cover) + look.worn[..., :3] * cover)
+
+
+def _feather(left: int, top: int, side: int, width: int, height: int) -> Array:
+    """(side, side) 0..1: fades towards the box's edges, but not where the picture ends as well."""
+    across = np.arange(side) + 0.5
+    soft = 0.06 * side
+    ends = (left == 0, left + side >= width), (top == 0, top + side >= height)
+    ramps = []
+    for begins, stops in ends:
+        ramp = np.ones(side, np.float32)
+        if not begins:
+            ramp *= smoothstep((across / soft).astype(np.float32))
+        if not stops:
+            ramp *= smoothstep(((side - across) / soft).astype(np.float32))
+        ramps.append(ramp)
+    return floats(ramps[1][:, None] * ramps[0][None])
