@@ -176,7 +176,7 @@ export class Lockstep {
 
   #pair() {
     const least = Math.min(...this.halves.map((half) => half.newest));
-    const uneven = least - this.frame >= RING / 2;
+    const uneven = least - this.frame >= RING - 1; // fewer may be pictures that a busy machine dropped
     for (let frame = least; frame > this.frame; frame--) {
       const slots = this.halves.map((half) => half.slot(frame, !uneven));
       if (slots.some((slot) => !slot)) continue;

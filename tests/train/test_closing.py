@@ -55,6 +55,7 @@ def test_metadata_is_the_runs(trained):
     assert found.pop("fps_max") == pytest.approx(30000 / 1001)
     assert found == {
         "base_model": "tiny:ltx-video",
+        "base_digest": None,
         "kind": "ltx-video",
         "revision": None,
         "frames": 17,
