@@ -169,18 +169,28 @@ class Stream(ABC):
             velocity = torch.cat([torch.zeros_like(tokens.x_bsc[:, : tokens.source_tokens]), velocity], dim=1)
         return velocity
 
-    def sampling(self, caption: Caption, without_text: Caption | None = None, *, remember: bool = True) -> Model:
+    def sampling(
+        self, caption: Caption, without_text: Caption | None = None, *, source: bool = True, remember: bool = True
+    ) -> Model:
         """What an edit is sampled from: one source, these captions. Memories of the source go with it.
 
         Args:
             caption: one per sample, on the transformer's device.
             without_text: the empty caption; only guidance on text needs it.
+            source: False: the model is not shown it, and makes a video of what is given, image-to-video. The source's velocity is then 0.
             remember: in causal-source mode, compute the source once and keep its keys and values.
         """
 
         def velocity_of(one: Caption) -> Velocity:
             memory = SourceMemory() if remember else None
-            return lambda tokens: self.velocity(tokens, one, memory=memory)
+
+            def velocity(tokens: Tokens) -> Tensor:
+                if source:
+                    return self.velocity(tokens, one, memory=memory)
+                made = self.velocity(tokens.without_source(), one)
+                return torch.cat([torch.zeros_like(tokens.x_bsc[:, : tokens.source_tokens]), made], dim=1)
+
+            return velocity
 
         return Model(velocity_of(caption), None if without_text is None else velocity_of(without_text))
 

@@ -112,14 +112,15 @@ class Engine:
         return list(np.ascontiguousarray(levels.permute(1, 2, 3, 0).cpu().numpy()))
 
     def model(self, prompt: str, *, guided: bool, remember: bool) -> Model:
-        """What one window is sampled from.
+        """What one window is sampled from. Without an adapter the model is not shown the source, which it never learnt to read.
 
         Args:
             prompt: the caption.
             guided: there is guidance on text.
             remember: keep the source's keys and values, where the adapter's attention allows it.
         """
-        return self._stream.sampling(self._caption(prompt), self._caption("") if guided else None, remember=remember)
+        captions = self._caption(prompt), self._caption("") if guided else None
+        return self._stream.sampling(*captions, source=self._stream.adapter is not None, remember=remember)
 
     def sample(
         self,

@@ -17,7 +17,6 @@ from synclora.embedded.transformer_settings import GivenSettings, TransformerSet
 from synclora.incontext.flow import add_noise, draw_sigma
 from synclora.incontext.layout import Tokens, lay_out
 from synclora.incontext.positions import Grid
-from synclora.incontext.sampler import Model
 from synclora.train.batches import seed_of
 
 
@@ -96,13 +95,3 @@ def loss_of(stream: Stream, samples: Samples, draws: FlowDraws, caption: Caption
     error_bn = (velocity_bnc.float() - (draws.noise_bnc - samples.x0_bnc)).square().mean(-1)
     counted_bn = samples.weight_bn * ~draws.clean_bn
     return (error_bn * counted_bn).sum(1) / counted_bn.sum(1)
-
-
-def without_source(stream: Stream, caption: Caption) -> Model:
-    """What `sample` can sample from as if there were no source: the bare model, which knows none."""
-
-    def velocity(tokens: Tokens) -> Tensor:
-        made = stream.velocity(tokens.without_source(), caption)
-        return torch.cat([torch.zeros_like(tokens.x_bsc[:, : tokens.source_tokens]), made], dim=1)
-
-    return Model(velocity)

@@ -14,7 +14,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from synclora.command import Parser, one_line
 from synclora.edit.library import read_info
 from synclora.edit.plan import Plan
 from synclora.edit.settings import EditSettings
-from synclora.embedded.measure_make import ALONE, BARE, CODEC, FROZEN, SOURCE, Condition, Maker
+from synclora.embedded.measure_make import BARE, CODEC, FROZEN, SOURCE, Condition, Maker
 from synclora.embedded.measure_report import write_all
 from synclora.embedded.measure_score import Score, score_of
 from synclora.embedded.measure_sets import SETS, Clip, SetName, make_clips
@@ -163,8 +163,7 @@ def digests_of(backbone: str, adapters: Mapping[str, Path], steps: int | None, s
     weights, how = weights_digest(base.folder), f"{steps} {settings.fingerprint()}"
     bounds = next((read_info(path.absolute(), name).model_dump() for name, path in adapters.items()), {})  # of the first, for all
     cut = json.dumps({name: bounds.get(name) for name in ("width", "height", "frames", "face_share", "caption")})
-    made = {BARE: f"{weights} {how} {cut}", ALONE: f"{weights} {how} {cut}"}
-    made |= dict.fromkeys((FROZEN, SOURCE, CODEC), f"{weights} {how} {cut}")
+    made = dict.fromkeys((BARE, FROZEN, SOURCE, CODEC), f"{weights} {how} {cut}")
     made |= {name: f"{weights} {how} {cut} {_digest_of_adapter(path)}" for name, path in adapters.items()}
     return made
 
@@ -187,9 +186,9 @@ def _noted(note: Path, key: str) -> dict[str, Any] | None:
     return facts if isinstance(facts, dict) and facts.get("key") == key else None
 
 
-def conditions_of(adapters: Mapping[str, Path], *, alone: bool) -> list[Condition]:
+def conditions_of(adapters: Iterable[str]) -> list[Condition]:
     """In the tables' order."""
-    return [Condition(name) for name in (*adapters, BARE, *((ALONE,) if alone else ()), FROZEN, SOURCE, CODEC)]
+    return [Condition(name) for name in (*adapters, BARE, FROZEN, SOURCE, CODEC)]
 
 
 def named(paths: Sequence[Path]) -> dict[str, Path]:
@@ -202,7 +201,7 @@ def named(paths: Sequence[Path]) -> dict[str, Path]:
     for path in paths:
         folder = path.absolute()
         name = folder.parent.name if folder.name == "adapter" else folder.name.removesuffix(".safetensors")
-        if name in found or name in (BARE, ALONE, FROZEN, SOURCE, CODEC):
+        if name in found or name in (BARE, FROZEN, SOURCE, CODEC):
             raise SyncLoraError(f"--adapter {path}: the name {name} is taken; rename its folder")
         found[name] = path
     return found
@@ -221,7 +220,6 @@ class Asked:
         seeds: edits of each clip.
         sets: which ones.
         steps: of sampling; None for the editor's default.
-        alone: also the bare model that is not shown the source.
     """
 
     backbone: str
@@ -232,7 +230,6 @@ class Asked:
     seeds: int = 2
     sets: tuple[SetName, ...] = SETS
     steps: int | None = None
-    alone: bool = False
 
 
 def run(asked: Asked, tell: Callable[[str], None] = print) -> list[Result]:
@@ -243,7 +240,7 @@ def run(asked: Asked, tell: Callable[[str], None] = print) -> list[Result]:
         OSError: the disk is full; what was measured stays.
     """
     adapters, settings = named(asked.adapters), EditSettings()
-    conditions = conditions_of(adapters, alone=asked.alone)
+    conditions = conditions_of(adapters)
     digests = digests_of(asked.backbone, adapters, asked.steps, settings)
     results: list[Result] = []
     with open_output(asked.out, KIND) as out, Landmarker(LandmarkSettings()) as landmarker:
@@ -273,7 +270,6 @@ def main(argv: list[str]) -> int:
                 seeds=arguments.seeds,
                 sets=tuple(arguments.only or SETS),
                 steps=arguments.steps,
-                alone=arguments.alone,
             )
         )
     except (SyncLoraError, OSError) as error:
@@ -297,7 +293,6 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add("--clips", type=int, default=8, metavar="N", help="of each set (default: 8)")
     add("--only", action="append", choices=SETS, help="this set alone; repeatable")
     add("--steps", type=int, metavar="N", help="of sampling (default: the editor's)")
-    add("--alone", action="store_true", help="also the bare model that is not shown the source")
     add("--threads", type=int, default=0, metavar="N", help="of torch (default: its own choice)")
     return parser.parse_args(argv)
 

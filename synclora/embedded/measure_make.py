@@ -5,8 +5,7 @@
 
 reference    the source, cut as the editor cuts it, at its own pixels: all others are measured beside it
 NAME         the edit with an adapter
-bare         the edit without one, by the same editor, which shows the source to the model all the same
-alone        the bare model that is not shown the source: image-to-video from the edited first frame (two calls a step)
+bare         the edit without one, by the same editor, which then does not show the model the source: image-to-video from the edited first frame
 frozen       the edited first frame, standing still
 source       the reference made as small as the model works, and large again: what any edit of that size can reach
 codec        through the autoencoder and back, by the editor's windows: the true edited half where there is one, else the source
@@ -37,7 +36,7 @@ from synclora.media.decode import Decoder, Picture
 from synclora.media.encode import write_video
 from synclora.motion.landmarks import BODY_POINTS, FACE_POINTS, Landmarker, Landmarks
 
-BARE, ALONE, FROZEN, SOURCE, CODEC = "bare", "alone", "frozen", "source", "codec"
+BARE, FROZEN, SOURCE, CODEC = "bare", "frozen", "source", "codec"
 STILL = (FROZEN, SOURCE, CODEC)
 """Conditions in which nothing is sampled: one seed is all."""
 
@@ -143,7 +142,6 @@ class Maker:
             seed=seed,
             steps=self._steps,
             prompt=None if name in self._adapters else self._prompt(),
-            guidance_source=0.0 if name == ALONE else None,
         )
 
     def _info(self) -> AdapterInfo | None:

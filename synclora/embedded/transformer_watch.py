@@ -14,7 +14,7 @@ from torch import Tensor
 from synclora.backbone.base import Codec, Stream
 from synclora.backbone.ltx_video import LTXVideoStream
 from synclora.embedded.cache import Index
-from synclora.embedded.flow import FlowDraws, Samples, loss_of, without_source
+from synclora.embedded.flow import FlowDraws, Samples, loss_of
 from synclora.embedded.latents import plain_clips
 from synclora.embedded.transformer_settings import TransformerRunSettings
 from synclora.embedded.transformer_training import TransformerTrainer
@@ -80,7 +80,7 @@ class Watch:
         grid = one.grids[0]
         given = Given.start(one.x0_bnc[:, : grid.frame_tokens], grid)
         with self._trainer.cast():
-            model = without_source(stream, self._trainer.caption)
+            model = stream.sampling(self._trainer.caption, source=False)
             made = sample(model, one.x0_bnc, given, grid, SamplerSettings(steps=self._run.sampling_steps))
         source, sampled = (_pictures(self._codec.decode(to_latents(x, grid))) for x in (one.x0_bnc, made))
         return source, sampled

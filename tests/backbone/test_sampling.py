@@ -68,6 +68,18 @@ def test_a_remembered_source_changes_rounding_alone(stream, captions, lengths, k
     assert len(whole) == (2 if "text" in scales else 1)  # once for each caption, the source's guidance never
 
 
+@pytest.mark.parametrize("keys", [0, 1])
+def test_a_model_that_is_not_shown_the_source_does_not_depend_on_it(stream, captions, lengths, keys):
+    model = stream.sampling(*captions, source=False)
+    draw = torch.Generator().manual_seed(3)
+    one, other, first = (torch.randn(1, count, 16, generator=draw) for count in (GRID.tokens, GRID.tokens, GRID.frame_tokens))
+    given, settings = Given.start(first, GRID), SamplerSettings(steps=2, seed=7)
+    made = [sample(model, x, given, GRID, settings, keys=[Key(9, first)] * keys) for x in (one, other)]
+    assert torch.equal(*made)
+    assert set(lengths) == {GRID.tokens + keys * GRID.frame_tokens}
+    assert not torch.equal(made[0], sample(stream.sampling(*captions), one, given, GRID, settings, keys=[Key(9, first)] * keys))
+
+
 def test_in_shared_mode_nothing_is_remembered(kind, captions):
     shared = kind.stream(torch.float32, "cpu", "shared")
     assert torch.equal(edit(shared, captions, True), edit(shared, captions, False))

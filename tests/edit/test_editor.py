@@ -166,6 +166,19 @@ def test_adapters_are_swapped_on_one_base(tmp_path, clip, first, shelf):
         editor.forget_adapter("never seen")
 
 
+def test_without_an_adapter_the_source_says_how_long_and_no_more(tmp_path, clip, first, shelf):
+    rng = np.random.default_rng(1)
+    other = encode(tmp_path / "other.mp4", [rng.integers(0, 255, (96, 96, 3), np.uint8) for _ in range(40)])
+    made = {}
+    with Editor("tiny:ltx-video", settings=SMALL, landmarker=Blind(), library=AdapterLibrary(shelf)) as editor:
+        for adapter in ("none", "one"):
+            for source in (clip, other):
+                editor.edit(EditRequest(source=source, first_frame=first, adapter=adapter, steps=1), out := tmp_path / "out.mp4")
+                made.setdefault(adapter, []).append(out.read_bytes())
+    assert made["none"][0] == made["none"][1]
+    assert made["one"][0] != made["one"][1]
+
+
 def test_a_replaced_adapter_is_loaded_again(shelf, tmp_path):
     shutil.copytree(shelf / "one", tmp_path / "mine")
     with Editor("tiny:ltx-video", settings=SMALL, landmarker=Blind(), library=AdapterLibrary(tmp_path)) as editor:

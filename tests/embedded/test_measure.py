@@ -54,10 +54,9 @@ def test_adapters_are_told_apart_by_their_folders():
         named([Path("bare")])
     with pytest.raises(SyncLoraError, match="the name one is taken"):
         named([Path("one"), Path("out/one/adapter")])
-    assert [name for name in ("lora", "bare", "alone", "frozen", "source", "codec") if Condition(name).sampled] == [
+    assert [name for name in ("lora", "bare", "frozen", "source", "codec") if Condition(name).sampled] == [
         "lora",
         "bare",
-        "alone",
     ]
 
 

@@ -7,7 +7,6 @@ import torch
 
 from synclora.backbone.base import Caption
 from synclora.backbone.find import find_backbone
-from synclora.embedded.flow import without_source
 from synclora.embedded.transformer import Run, main, prepare
 from synclora.embedded.transformer_settings import TRANSFORMER_RECIPE, TransformerRunSettings, TransformerSettings
 from synclora.embedded.transformer_training import caption_of
@@ -82,7 +81,7 @@ def test_what_a_run_leaves_is_a_backbone_that_samples(index, prepared, tmp_path)
     grid = Grid(5, 3, 3, 25.0, codec.stride_t, codec.stride_s)
     first = to_tokens(codec.encode(torch.rand(1, 3, 1, 48, 48)))
     made = sample(
-        without_source(stream, caption), torch.zeros(1, 45, 12), Given.start(first, grid), grid, SamplerSettings(steps=2)
+        stream.sampling(caption, source=False), torch.zeros(1, 45, 12), Given.start(first, grid), grid, SamplerSettings(steps=2)
     )
     assert bool(made.isfinite().all())
     torch.testing.assert_close(made[:, :9], first)
