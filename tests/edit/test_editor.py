@@ -230,7 +230,7 @@ def test_the_released_lora_works_by_its_file(tmp_path, clip, first):
         editor.load_adapter(RELEASED)
 
 
-def test_prompt_guidance_schedule_and_key_frames_reach_the_model(tmp_path, clip, first):
+def test_prompt_guidance_schedule_and_key_frames_reach_the_model(tmp_path, clip, first, shelf):
     asked: list[str] = []
     backbone = find_backbone("tiny:ltx-video")
 
@@ -241,7 +241,8 @@ def test_prompt_guidance_schedule_and_key_frames_reach_the_model(tmp_path, clip,
     videos = []
     settings = SMALL.model_copy(update={"schedule": "distilled"})
     key = {"frame": 30, "picture": first}
-    with Editor("tiny:ltx-video", settings=settings, landmarker=Blind(), captions=captions) as editor:
+    library = AdapterLibrary(shelf)
+    with Editor("tiny:ltx-video", library=library, settings=settings, landmarker=Blind(), captions=captions) as editor:
         for extra in (
             {},
             {"prompt": "a hat"},
@@ -250,8 +251,8 @@ def test_prompt_guidance_schedule_and_key_frames_reach_the_model(tmp_path, clip,
             {"guidance_first_frame": 2.0},
             {"key_frames": (key,)},
         ):
-            request = EditRequest.model_validate({"source": clip, "first_frame": first, **extra})
-            result = editor.edit(request, tmp_path / "out.mp4")
+            asked_for = {"source": clip, "first_frame": first, "adapter": "one", "prompt": "", **extra}
+            result = editor.edit(EditRequest.model_validate(asked_for), tmp_path / "out.mp4")
             videos.append((tmp_path / "out.mp4").read_bytes())
             assert result.steps == 8
     assert asked == ["", "a hat"]
