@@ -8,7 +8,7 @@ from pydantic import Field
 from synclora.settings import Settings
 
 NO_ADAPTER = "none"
-"""The name that asks for the bare model."""
+"""The name that asks for the bare model: image-to-video from the edited frame, the source unseen."""
 
 MAX_SEED = 2**63 - 1
 
