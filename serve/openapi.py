@@ -84,7 +84,7 @@ def body_and_key() -> dict[str, Any]:
 
 DESCRIBED = {
     "prompt": "Empty or left out: the adapter's own caption.",
-    "adapter": "One of /v1/adapters; `none` for the bare model, which is not shown the source and animates the edited frame as it likes; left out: the service's default.",
+    "adapter": "One of /v1/adapters; `none` for the bare model, which does not see the source; left out: the service's default.",
     "seed": "The same seed gives the same edit.",
     "steps": "Sampling steps; left out: the service's own.",
     "guidance_text": "1 is off; another value costs one more call of the model a step.",
