@@ -54,7 +54,7 @@ def through(driver: str, tmp_path: Path):
 
 def test_each_once_in_order_and_no_further_than_allowed(through, tmp_path):
     """With batches that do not fit into each other, and as few rows begun as they need."""
-    stream, window = through(18, 1 + 1 + 2 + 0, [2, 3, 1], [0.1, 0.1, 0.2])
+    stream, window = through(12, 1 + 1 + 2 + 0, [2, 3, 1], [0.1, 0.1, 0.2])
     seen, calls = [], []
     with streamed(stream, window) as items:
         for item in items:
@@ -62,7 +62,7 @@ def test_each_once_in_order_and_no_further_than_allowed(through, tmp_path):
             assert begun <= len(seen) + 1 + window.ahead + 1
             seen.append(item["number"])
             calls.append([word.split(":") for word in item["done"].split()])
-    assert seen == list(range(18))
+    assert seen == list(range(12))
     assert all([size for size, *_ in call] == ["2", "3", "1"] for call in calls)
     assert window.ahead <= window.most <= window.ahead + 1  # as far as allowed: no pool was kept from work without need
 
