@@ -19,8 +19,9 @@ model.py        its shape; a model's files
 start.py        a start from principal components
 loss.py         what a reconstruction is asked for
 optimizer.py    how weights move
-training.py     a step, the state, the average
+training.py     a step
 runs.py         a run in a given time, taken up again later: the transformer's too
+moving.py       weights, moments and average from step to step: the transformer's too
 autoencoder.py  the command
 gate.py         the command: may a transformer be trained on it?
 
@@ -31,7 +32,7 @@ latents.py                training clips, encoded once
 latents_scale.py          how large each latent channel is made
 flow.py                   which frames are given, the noise, the loss
 transformer_optimizer.py  how weights move
-transformer_training.py   a step, the state, the average
+transformer_training.py   a step
 transformer_watch.py      fixed clips: losses, and what is made of first frames
 transformer.py            the command; OUT is a backbone that `find_backbone` opens
 

@@ -99,28 +99,7 @@ def main(argv: list[str]) -> int:
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(prog="python -m synclora.embedded.autoencoder", description="Train the embedded autoencoder.")
-    add = parser.add_argument
-    add("--portraits", type=Path, required=True, metavar="DIR", help="folder with MANIFEST.json, clips/, pairs/, faces/")
-    add("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
-    add("--minutes", type=float, required=True, metavar="M", help="of training, from now")
-    add("--resume", action="store_true", help="go on from the newest checkpoint in --out")
-    add(
-        "--recipe",
-        type=Path,
-        default=RECIPE,
-        metavar="FILE",
-        help="YAML of the settings (default: the one of the shipped weights)",
-    )
-    add("--steps", type=int, metavar="N", help="stop when so many steps are done in all, if the time is not over before")
-    add("--checkpoint-minutes", type=float, default=10.0, metavar="M", help="between two checkpoints (default: 10)")
-    add(
-        "--threads",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of torch (default: its own choice); a resumed run equals one trace only at one number",
-    )
-    add("--verbose", action="store_true", help="say what is cut")
+    runs.add_arguments(parser, RECIPE)
     return parser.parse_args(argv)
 
 

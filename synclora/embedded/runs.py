@@ -4,6 +4,7 @@ work = Run(trainer, out, RunSettings(), recipe)     # a subclass says what is le
 with stopping(work): work.train(minutes=60)
 """
 
+import argparse
 import json
 import signal
 import time
@@ -101,6 +102,32 @@ def newest_of(out: Path, recipe: dict[str, Any], *, resume: bool) -> OptimizerSt
     if found.recipe != recipe:
         raise SyncLoraError(f"--out {out}: its checkpoint is of another recipe; give the same settings or a new folder")
     return found.load()
+
+
+def add_arguments(parser: argparse.ArgumentParser, recipe: Path) -> None:
+    """What both commands take.
+
+    Args:
+        parser: of the command.
+        recipe: the default.
+    """
+    add = parser.add_argument
+    add("--portraits", type=Path, required=True, metavar="DIR", help="folder with MANIFEST.json, clips/, pairs/, faces/")
+    add("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
+    add(
+        "--minutes",
+        type=float,
+        required=True,
+        metavar="M",
+        help="of training, from now; cutting and encoding clips is not counted",
+    )
+    add("--resume", action="store_true", help="go on from the newest checkpoint in --out")
+    add("--recipe", type=Path, default=recipe, metavar="FILE", help="YAML of the settings (default: the shipped weights' own)")
+    add("--steps", type=int, metavar="N", help="stop when so many steps are done in all, if the time is not over before")
+    add("--checkpoint-minutes", type=float, default=10.0, metavar="M", help="between two checkpoints (default: 10)")
+    one_trace = "of torch (default: its own choice); a resumed run equals one trace only at one number"
+    add("--threads", type=int, default=0, metavar="N", help=one_trace)
+    add("--verbose", action="store_true", help="say what is cut and encoded")
 
 
 @contextmanager

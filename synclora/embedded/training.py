@@ -6,7 +6,6 @@ trainer.step()                       # a function of the state, the seed and the
 state = trainer.state()              # whole; `restore` goes on to the same trace
 """
 
-import math
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -17,14 +16,12 @@ from torch import Tensor, nn
 from synclora.embedded.clips import Feed
 from synclora.embedded.loss import reconstruction_loss
 from synclora.embedded.model import build, parameters, same_shape
+from synclora.embedded.moving import Moving, rate_at
 from synclora.embedded.optimizer import Descent
-from synclora.embedded.settings import AutoencoderSettings, OptimSettings
+from synclora.embedded.settings import AutoencoderSettings
 from synclora.embedded.start import pca_start
 from synclora.errors import SyncLoraError
 from synclora.train.strategy import OptimizerState
-
-_EMA = "ema."
-"""Before the names of averaged weights, in a checkpoint."""
 
 
 class Trainer:
@@ -40,7 +37,7 @@ class Trainer:
         for name, module in self.vae.named_modules():
             if isinstance(module, nn.Conv3d):
                 module.register_forward_pre_hook(partial(self._look, f"{name}.weight"))
-        self._average = {name: weight.detach().clone() for name, weight in self._weights.items()}
+        self._moving = Moving(self._weights, self._descent)
 
     def _look(self, name: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Note the mean of a convolution's input."""
@@ -50,7 +47,7 @@ class Trainer:
     def begin(self, pixels_bcfyx: Tensor) -> None:
         """Start from the principal components of these clips."""
         pca_start(self.vae, pixels_bcfyx, noise=self.settings.loss.latent_noise, seed=self.settings.seed)
-        self._average = {name: weight.detach().clone() for name, weight in self._weights.items()}
+        self._moving.begin()
 
     def step(self) -> dict[str, float]:
         """One optimizer step; returns the loss and its parts.
@@ -70,40 +67,24 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self._weights.values(), optimizer.clip)
         self._descent.step(rate_at(self.steps, optimizer), self._inputs)
         self.steps += 1
-        decay = min(optimizer.ema, (1 + self.steps) / (10 + self.steps))
-        with torch.no_grad():
-            for name, mean in self._average.items():
-                mean.lerp_(self._weights[name].detach(), 1 - decay)
+        self._moving.follow(optimizer.ema)
         return {"loss": float(loss.detach()), **parts, "gradient_norm": float(norm)}
 
     def state(self) -> OptimizerState:
         """All of it."""
-        weights = {name: weight.detach() for name, weight in self._weights.items()}
-        averages = {_EMA + name: mean for name, mean in self._average.items()}
-        return OptimizerState(self.steps, {**weights, **averages}, self._descent.mean, self._descent.square)
+        return self._moving.state()
 
-    @torch.no_grad()
     def restore(self, state: OptimizerState) -> None:
         """Go on from there."""
-        self.steps = self._descent.steps = state.steps
-        for name, weight in self._weights.items():
-            weight.copy_(state.weights[name])
-            self._average[name].copy_(state.weights[_EMA + name])
-        for own, kept in ((self._descent.mean, state.mean), (self._descent.square, state.square)):
-            for name, moment in own.items():  # copied, so that each lies in memory as it did: sums are another in another order
-                moment.copy_(kept[name])
+        self.steps = state.steps
+        self._moving.restore(state)
 
     @torch.no_grad()
     def averaged(self, pixels_bcfyx: Tensor) -> Any:
         """The average as an autoencoder of its own, its latents' statistics taken from these clips."""
         vae = same_shape(self.vae).eval()
-        vae.load_state_dict({**self.vae.state_dict(), **self._average})
+        vae.load_state_dict({**self.vae.state_dict(), **self._moving.average})
         latents = torch.cat([vae.encode(clip[None]).latent_dist.mode() for clip in pixels_bcfyx])
         vae.latents_mean.copy_(latents.mean((0, 2, 3, 4)))
         vae.latents_std.copy_(latents.std((0, 2, 3, 4)))
         return vae
-
-
-def rate_at(step: int, settings: OptimSettings) -> float:
-    """The learning rate of a step, counted from 0."""
-    return settings.lr * min(1.0, (step + 1) / max(1, settings.warmup)) / math.sqrt(1 + step / settings.settle)

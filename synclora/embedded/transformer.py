@@ -159,30 +159,10 @@ def main(argv: list[str]) -> int:
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(prog="python -m synclora.embedded.transformer", description="Train the embedded transformer, image-to-video.")
+    runs.add_arguments(parser, TRANSFORMER_RECIPE)
     add = parser.add_argument
-    add("--portraits", type=Path, required=True, metavar="DIR", help="folder with MANIFEST.json, clips/, pairs/, faces/")
     add("--vae", type=Path, required=True, metavar="DIR", help="the autoencoder's folder, named vae")
-    add("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
-    add("--minutes", type=float, required=True, metavar="M", help="of training, from now; encoding clips is not counted")
-    add("--resume", action="store_true", help="go on from the newest checkpoint in --out")
-    add(
-        "--recipe",
-        type=Path,
-        default=TRANSFORMER_RECIPE,
-        metavar="FILE",
-        help="YAML of the settings (default: the one of the shipped weights)",
-    )
     add("--clips", type=int, default=6000, metavar="N", help="encoded clips to train on; a resumed run may be given more (6000)")
-    add("--steps", type=int, metavar="N", help="stop when so many steps are done in all, if the time is not over before")
-    add("--checkpoint-minutes", type=float, default=10.0, metavar="M", help="between two checkpoints (default: 10)")
-    add(
-        "--threads",
-        type=int,
-        default=0,
-        metavar="N",
-        help="of torch (default: its own choice); a resumed run equals one trace only at one number",
-    )
-    add("--verbose", action="store_true", help="say what is cut and encoded")
     arguments = parser.parse_args(argv)
     if arguments.clips < 1:
         parser.error(f"--clips {arguments.clips}: give 1 or more")

@@ -1,11 +1,10 @@
 """The transformer under way: a step, its state, and the average that is kept.
 
-trainer = TransformerTrainer(settings, store, codec, count=6000)
+trainer = TransformerTrainer(settings, store, codec)
 trainer.step()                       # a function of the state, the seed, the number of steps and of clips
 state = trainer.state()              # whole; `restore` goes on to the same trace
 """
 
-import math
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -19,8 +18,9 @@ from synclora.backbone.ltx_video import LTXVideoStream
 from synclora.embedded.flow import Samples, draw, loss_of
 from synclora.embedded.latents import Encoded, LatentStore
 from synclora.embedded.model import parameters, same_shape
+from synclora.embedded.moving import Moving, rate_at
 from synclora.embedded.transformer_optimizer import TransformerDescent
-from synclora.embedded.transformer_settings import TransformerModelSettings, TransformerOptimSettings, TransformerSettings
+from synclora.embedded.transformer_settings import TransformerModelSettings, TransformerSettings
 from synclora.errors import SyncLoraError
 from synclora.incontext.positions import Grid
 from synclora.train.batches import Plan, seed_of
@@ -28,9 +28,6 @@ from synclora.train.strategy import OptimizerState
 
 # autocast leaves the norms' weights alone, and torch says so once
 warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight", category=UserWarning)
-
-_EMA = "ema."
-"""Before the names of averaged weights, in a checkpoint."""
 
 
 class Normaliser:
@@ -63,7 +60,7 @@ class TransformerTrainer:
         self.transformer.requires_grad_(True).train()  # the stream froze it
         self._weights = parameters(self.transformer)
         self._descent = TransformerDescent(self._weights, settings.optimizer)
-        self._average = {name: weight.detach().clone() for name, weight in self._weights.items()}
+        self._moving = Moving(self._weights, self._descent)
 
     def cast(self) -> AbstractContextManager[Any]:
         """The arithmetic of a step."""
@@ -87,32 +84,22 @@ class TransformerTrainer:
         norm = torch.nn.utils.clip_grad_norm_(self._weights.values(), optimizer.clip)
         self._descent.step(rate_at(self.steps, optimizer))
         self.steps += 1
-        decay = min(optimizer.ema, (1 + self.steps) / (10 + self.steps))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self._average.values()), list(self._weights.values()), 1 - decay)
+        self._moving.follow(optimizer.ema)
         return {"loss": float(loss.detach()), "gradient_norm": float(norm)}
 
     def state(self) -> OptimizerState:
         """All of it."""
-        weights = {name: weight.detach() for name, weight in self._weights.items()}
-        averages = {_EMA + name: mean for name, mean in self._average.items()}
-        return OptimizerState(self.steps, {**weights, **averages}, self._descent.mean, self._descent.square)
+        return self._moving.state()
 
-    @torch.no_grad()
     def restore(self, state: OptimizerState) -> None:
         """Go on from there."""
-        self.steps = self._descent.steps = state.steps
-        for name, weight in self._weights.items():
-            weight.copy_(state.weights[name])
-            self._average[name].copy_(state.weights[_EMA + name])
-        for own, kept in ((self._descent.mean, state.mean), (self._descent.square, state.square)):
-            for name, moment in own.items():
-                moment.copy_(kept[name])
+        self.steps = state.steps
+        self._moving.restore(state)
 
     def averaged(self) -> Any:
         """The average as a transformer of its own, in inference mode."""
         transformer = same_shape(self.transformer).eval()
-        transformer.load_state_dict(self._average)
+        transformer.load_state_dict(self._moving.average)
         return transformer
 
 
@@ -138,8 +125,3 @@ def caption_of(settings: TransformerSettings) -> Caption:
     random = torch.Generator().manual_seed(seed_of("caption", settings.seed))
     embeds: Tensor = torch.randn(1, settings.model.caption_tokens, settings.model.caption_channels, generator=random)
     return Caption(embeds.half().float(), torch.ones(1, settings.model.caption_tokens))
-
-
-def rate_at(step: int, settings: TransformerOptimSettings) -> float:
-    """The learning rate of a step, counted from 0."""
-    return settings.lr * min(1.0, (step + 1) / max(1, settings.warmup)) / math.sqrt(1 + step / settings.settle)

@@ -7,8 +7,9 @@ from synclora.backbone.kinds import LTXVideo
 from synclora.embedded.autoencoder import Run, main, prepare
 from synclora.embedded.clips import Feed, fixed_batch
 from synclora.embedded.loss import quality
+from synclora.embedded.moving import rate_at
 from synclora.embedded.settings import RECIPE, AutoencoderSettings, OptimSettings, RunSettings
-from synclora.embedded.training import Trainer, rate_at
+from synclora.embedded.training import Trainer
 from synclora.errors import SyncLoraError
 from synclora.train import checkpoint
 from tests.embedded.conftest import TINY
