@@ -14,6 +14,9 @@ from tests.serve.page.clips import TwinEditor, write_clip, write_frame
 
 Open = Callable[..., Page]
 
+SAMPLES = "document.querySelector('#now').textContent.includes('step ')"
+"""Whether the page says so; not at which step, which is over before a busy machine has shown it."""
+
 
 class Service(Local):
     """With an editor whose edits can be told from each other, frame by frame."""
@@ -21,6 +24,14 @@ class Service(Local):
     def work(self, words: str = "stub:steps=4,pause_s=0.02", editor: type[TwinEditor] = TwinEditor) -> None:
         self._threads.append(threading.Thread(target=self._work, args=(editor(words),), daemon=True))
         self._threads[-1].start()
+
+    def work_slowly(self, editor: type[TwinEditor] = TwinEditor) -> None:
+        """Longer than any test looks at it, until `hurry`."""
+        self.work(f"stub:steps=90,pause_s=0.1,hurry={self.scratch}.hurry", editor)
+
+    def hurry(self) -> None:
+        """Let the slow work come to its end."""
+        Path(f"{self.scratch}.hurry").touch()
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,8 @@ from tests.media.conftest import encode
 from tests.serve.page.bridge import Bridge
 from tests.serve.page.browser import Page, until
 from tests.serve.page.clips import FRAMES, picture
-from tests.serve.page.conftest import Open, Service, fill, result
+from tests.serve.page.conftest import SAMPLES, Open, Service, fill, result
 
-SLOW = "stub:steps=12,pause_s=0.1"
 HEAVY = 8_000_000
 LISTEN = """window.said = [];
 const line = document.querySelector('#now');
@@ -107,11 +106,11 @@ def test_first_frame_of_a_turned_clip_is_upright(service: Service, open_page: Op
 
 
 def test_cancel_while_it_samples(service: Service, open_page: Open, clip: Path, frame: Path) -> None:
-    service.work(SLOW)
+    service.work_slowly()
     page = open_page(service.url)
     fill(page, clip, frame)
     page.click("#start")
-    page.wait("document.querySelector('#now').textContent.includes('step 2')")
+    page.wait(SAMPLES)
     page.click("#cancel")
     page.visible("#problem")
     assert page.text("#problem h2") == "The edit was cancelled."
@@ -237,33 +236,35 @@ def test_keyboard_alone(service: Service, open_page: Open, clip: Path, frame: Pa
 
 
 def test_reload_goes_on_with_the_edit(service: Service, open_page: Open, clip: Path, frame: Path) -> None:
-    service.work(SLOW)
+    service.work_slowly()
     page = open_page(service.url)
     fill(page, clip, frame)
     page.click("#start")
-    page.wait("document.querySelector('#now').textContent.includes('step 2')")
+    page.wait(SAMPLES)
     page.call("Page.reload")
-    page.wait("/step [3-9]/.test(document.querySelector('#now').textContent)")
+    page.wait(SAMPLES)
     page.wait(
         "document.querySelector('#work-source').checkVisibility() && document.querySelector('#work-frame').checkVisibility()"
     )
+    service.hurry()
     result(page)
     assert page.eval("document.querySelector('#a-canvas').width") == 128  # the source, from the service
 
 
 def test_broken_connection_is_said_and_mended(service: Service, open_page: Open, clip: Path, frame: Path) -> None:
-    service.work("stub:steps=16,pause_s=0.1")
+    service.work_slowly()
     with Bridge(service.port) as bridge:
         page = open_page(bridge.url)
         fill(page, clip, frame)
         page.click("#start")
-        page.wait("document.querySelector('#now').textContent.includes('step 2')")
+        page.wait(SAMPLES)
         bridge.up = False
         page.wait("document.querySelector('#lost').textContent.includes('The edit goes on')")
         bridge.up = True
         page.wait(
             "document.querySelector('#lost').textContent === '' && document.querySelector('#now').textContent.includes('step ')"
         )
+        service.hurry()
         result(page)
         assert jobs(service) == [State.SUCCEEDED]
         page.forgive("net::ERR")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.serve.page.browser import Page
-from tests.serve.page.conftest import Open, Service, fill, result
+from tests.serve.page.conftest import SAMPLES, Open, Service, fill, result
 
 PAGE = Path(__file__).resolve().parents[3] / "serve" / "page"
 BOX = "({left, top, width}) => [left, top, width]"
@@ -24,7 +24,7 @@ def check(page: Page) -> None:
 
 
 def test_phone_has_no_sideways_scroll(service: Service, open_page: Open, clip: Path, frame: Path) -> None:
-    service.work("stub:steps=6,pause_s=0.1")
+    service.work_slowly()
     page = open_page(service.url, width=360, height=740, phone=True)
     page.visible("#new")
     check(page)
@@ -32,8 +32,9 @@ def test_phone_has_no_sideways_scroll(service: Service, open_page: Open, clip: P
     page.click(".more summary")
     check(page)
     page.click("#start")
-    page.wait("document.querySelector('#now').textContent.includes('step 2')")
+    page.wait(SAMPLES)
     check(page)
+    service.hurry()
     result(page)
     check(page)
     a, b = page.eval(f"['a', 'b'].map((side) => ({BOX})(document.querySelector(`#${{side}}-canvas`).getBoundingClientRect()))")
