@@ -46,7 +46,7 @@ ship.py         the command: checked, and put there whole
 The adapter on it, made by `jobs/curate.py` and `jobs/train.py`, and what it does:
 
 faces.py        the command: faces of one side of the split, for puppets
-joined.py       the command: puppets and real pairs, with twins of real videos (twins.py), in one table
+joined.py       the command: puppets and real pairs, with twins of real videos (twins.py) and edits drawn on them (drawn.py), in one table
 measure.py      the command: the numbers, on measure_sets.py's clips (still.py draws edits on real first frames), made by measure_make.py,
                 scored by measure_score.py, with measure_stats.py's intervals, in measure_report.py's tables
 ablation.py     the command: adapters on sets that differ in the filter alone (ablation_sets.py)

@@ -5,20 +5,23 @@
     python jobs/curate.py --recipe jobs/recipes/curate-embedded.yaml --input TABLES/metadata.jsonl --out SET
 
 The second curation finds the puppets' measurements where the first left them, and measures only what is new. Real pairs are those of the
-portraits' people who are trained on, good and bad (curation decides), and two twins of each of their videos in another light (twins.py).
+portraits' people who are trained on, good and bad (curation decides), two twins of each of their videos in another light (twins.py), and the
+same videos with edits drawn on every frame (drawn.py).
 What the puppets' scripts say of the truth is in the first curation's manifest, which the second replaces.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from synclora.command import Parser, one_line
+from synclora.embedded.drawn import drawn_pictures
 from synclora.embedded.origin import videos_of
 from synclora.embedded.split import split_of
 from synclora.embedded.twins import LOOKS
@@ -28,11 +31,21 @@ from synclora.media.encode import write_video
 from synclora.media.settings import MediaLimits
 from synclora.outdir import Kind, open_output, write_whole
 from synclora.pairs.manifest import read_rows
+from synclora.pairs.puppet.edits import EDITS
 
-KIND = Kind("embedded-pairs", "synclora.embedded.joined", ("twins",))
+KIND = Kind("embedded-pairs", "synclora.embedded.joined", ("twins", "drawn"))
 
 TWINS = 2
 """Of each real video."""
+
+DRAWN = tuple(name for name in EDITS if name != "light")
+"""What is drawn on real videos; light is what twins have."""
+
+DRAWN_EACH = 5, 1
+"""Edits of each source video, and of each edited one, which moves much as its source does."""
+
+DRAWN_FRAMES = 33, 81
+"""Least and most."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +100,42 @@ def twins(portraits: Path, out: Path) -> Iterator[Named]:
                 yield Named(source.origin.path.absolute(), path, f"{source.identity} {words}")
 
 
+def drawn(portraits: Path, out: Path) -> Iterator[Named]:
+    """The videos of training people beside themselves with edits of the catalogue; made where they are not there yet.
+
+    A folder of its own for each video; what its note names is there.
+    """
+    for number, video in enumerate(source for source in videos_of(portraits) if split_of(source.identity) == "train"):
+        folder = out.absolute() / "drawn" / video.name
+        note = folder / "edits.json"
+        if not note.exists():
+            original = _room(portraits, video.origin.path) == "clips" or video.origin.path.stem == "source"
+            count = DRAWN_EACH[0] if original else DRAWN_EACH[1]
+            edits = [DRAWN[(number + turn * 3) % len(DRAWN)] for turn in range(count)]
+            folder.mkdir(parents=True, exist_ok=True)
+            write_whole(note, json.dumps(_draw(video.origin.path, edits, number, folder)))
+        for file, words in json.loads(note.read_text()).items():
+            yield Named(folder / "source.mp4", folder / file, words)
+
+
+def _draw(video: Path, edits: Sequence[str], seed: int, folder: Path) -> dict[str, str]:
+    """The edits in words, by their files; none for a video that nothing can be drawn on."""
+    try:
+        with Decoder(MediaLimits(min_frames=1)) as decoder:
+            frames = decoder.frames(video, analysis=False)
+            source, edited = drawn_pictures(map(np.ascontiguousarray, islice(frames, DRAWN_FRAMES[1])), edits, seed)
+            fps = frames.info.fps
+    except MediaError:
+        return {}
+    if len(source) < DRAWN_FRAMES[0] or not edited:
+        return {}
+    write_video(folder / "source.mp4", source, fps)
+    named = {f"{words.replace(' ', '_')}.mp4": words for words in edited}
+    for file, words in named.items():
+        write_video(folder / file, edited[words], fps)
+    return named
+
+
 def _room(portraits: Path, path: Path) -> str:
     """clips or pairs."""
     return path.absolute().relative_to(portraits.absolute()).parts[0]
@@ -113,6 +162,7 @@ def main(argv: list[str]) -> int:
                 "puppets": list(puppets(arguments.set)),
                 "real pairs": list(real_pairs(arguments.portraits)),
                 "twins of real videos": list(twins(arguments.portraits, out)),
+                "edits drawn on real videos": list(drawn(arguments.portraits, out)),
             }
             rows = [row for named in kinds.values() for row in named]
             write_whole(out / "metadata.jsonl", "".join(f"{row.line()}\n" for row in rows))

@@ -4,6 +4,7 @@ edited, words = drawn_on(first_frame, "hair", seed=0)
 """
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from synclora.errors import MediaError, Reason
 from synclora.media.decode import Picture
 from synclora.pairs.puppet.edits import EDITS
-from synclora.pairs.puppet.portrait import crop_box, find_face, load_portrait
+from synclora.pairs.puppet.portrait import Portrait, crop_box, find_face, load_portrait
 from synclora.pairs.puppet.raster import Array, floats, smoothstep, to_bytes
 from synclora.pairs.puppet.render import Look
 from synclora.report.contact import write_png
@@ -31,21 +32,57 @@ def drawn_on(picture: Picture, edit: str, seed: int) -> tuple[Picture, str]:
     Raises:
         MediaError: it does not show one face from the front, or the edit does not show on it.
     """
-    height, width = picture.shape[:2]
-    left, top, side = crop_box(find_face(picture), width, height)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "picture.png"
-        write_png(path, picture)
-        portrait = load_portrait(path, side)  # at the picture's own pixels: the same box, nothing scaled
-    choice = EDITS[edit].choose(np.random.default_rng([seed, 1]))
-    look = flat(EDITS[edit].draw(portrait, choice, np.random.default_rng([seed, 2])))
-    if (shows := float(np.sqrt(((look - floats(portrait.picture)) ** 2).mean()) / 255)) < SHOWS:
-        raise MediaError(Reason.NO_EDIT, f"{EDITS[edit].caption(choice)}: changes the picture by {shows:.4f}, less than {SHOWS}")
-    cover = _feather(left, top, side, width, height)[..., None]
-    edited = picture.copy()
-    part = edited[top : top + side, left : left + side]
-    part[:] = to_bytes(look * cover + part * (1 - cover))
-    return edited, EDITS[edit].caption(choice)
+    return Sitter.of(picture).drawn(edit, seed)
+
+
+@dataclass(frozen=True)
+class Sitter:
+    """Whom edits are drawn on: found once, edited often.
+
+    Attributes:
+        picture: (height, width, 3).
+        portrait: head and shoulders at the picture's own pixels, nothing scaled.
+        left: of head and shoulders in the picture.
+        top: likewise.
+    """
+
+    picture: Picture
+    portrait: Portrait
+    left: int
+    top: int
+
+    @classmethod
+    def of(cls, picture: Picture) -> "Sitter":
+        """Find the one face.
+
+        Raises:
+            MediaError: there is none, or more than one, or it is turned away.
+        """
+        height, width = picture.shape[:2]
+        left, top, side = crop_box(find_face(picture), width, height)
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / "picture.png"
+            write_png(path, picture)
+            return cls(picture, load_portrait(path, side), left, top)
+
+    def drawn(self, edit: str, seed: int) -> tuple[Picture, str]:
+        """With one edit, and the edit in words; the same choice and details for a seed, whatever the picture.
+
+        Raises:
+            MediaError: the edit does not show.
+        """
+        portrait, side = self.portrait, self.portrait.size
+        choice = EDITS[edit].choose(np.random.default_rng([seed, 1]))
+        look = flat(EDITS[edit].draw(portrait, choice, np.random.default_rng([seed, 2])))
+        if (shows := float(np.sqrt(((look - floats(portrait.picture)) ** 2).mean()) / 255)) < SHOWS:
+            raise MediaError(
+                Reason.NO_EDIT, f"{EDITS[edit].caption(choice)}: changes the picture by {shows:.4f}, less than {SHOWS}"
+            )
+        cover = _feather(self.left, self.top, side, self.picture.shape[1], self.picture.shape[0])[..., None]
+        edited = self.picture.copy()
+        part = edited[self.top : self.top + side, self.left : self.left + side]
+        part[:] = to_bytes(look * cover + part * (1 - cover))
+        return edited, EDITS[edit].caption(choice)
 
 
 def flat(look: Look) -> Array:

@@ -66,8 +66,23 @@ def add_noise(x0_bnc: Tensor, noise_bnc: Tensor, sigma_b: Tensor, clean_bn: Tens
     return (1 - sigma_bn1) * x0_bnc + sigma_bn1 * noise_bnc
 
 
-def flow_loss(velocity_bnc: Tensor, x0_bnc: Tensor, noise_bnc: Tensor, clean_bn: Tensor) -> Tensor:
-    """(b,) float32: mean squared error of the velocity over the noised tokens of each sample."""
+def flow_loss(
+    velocity_bnc: Tensor, x0_bnc: Tensor, noise_bnc: Tensor, clean_bn: Tensor, weight_bn: Tensor | None = None
+) -> Tensor:
+    """(b,) float32: mean squared error of the velocity over the noised tokens of each sample, each counting by its weight if there are any."""
     error_bn = (velocity_bnc.float() - (noise_bnc.float() - x0_bnc.float())).square().mean(-1)
     noised_bn = (~clean_bn).float()
-    return (error_bn * noised_bn).mean(1) / noised_bn.mean(1)
+    counts_bn = noised_bn if weight_bn is None else noised_bn * weight_bn
+    return (error_bn * counts_bn).mean(1) / noised_bn.mean(1)
+
+
+def edit_weight(edited_bnc: Tensor, source_bnc: Tensor, clean_bn: Tensor, share: float) -> Tensor:
+    """(b, n) float32 weights of mean 1 over the noised tokens: of the loss, `share` goes by how far the halves are apart at a token.
+
+    An edit is often a few tokens of hundreds: a model that copies the source there has still little to lose. At a share of one half the edit
+    weighs what all the rest does. Halves that are one and the same are weighed evenly.
+    """
+    apart_bn = (edited_bnc.float() - source_bnc.float()).square().mean(-1) * ~clean_bn
+    mean_b1 = apart_bn.sum(1, keepdim=True) / (~clean_bn).sum(1, keepdim=True)
+    uneven_bn = torch.where(mean_b1 > 0, apart_bn / mean_b1.clamp(min=torch.finfo(torch.float32).tiny), 1.0)
+    return (1 - share) + share * uneven_bn

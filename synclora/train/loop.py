@@ -156,7 +156,7 @@ class Trainer:
             batch = self._clips.batch([numbers[place] for place in part])
             draws = draw(recipe.seed, step, part, batch, recipe.context, recipe.sigma)
             with self._strategy.computing(last=last):
-                loss_b = step_loss(self._stream, batch, draws, self._strategy.through)
+                loss_b = step_loss(self._stream, batch, draws, self._strategy.through, recipe.context.edit_share)
             self._strategy.backward(loss_b.mean(), last=last)
             losses.append(loss_b.detach())
             sigmas.append(draws.sigma_b)

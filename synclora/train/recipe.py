@@ -33,6 +33,9 @@ class ContextSettings(Settings):
     """How often a sample's caption is replaced by the empty one."""
     drop_source: float = Field(default=0.0, ge=0, lt=1)
     """How often a step sees no source. Of whole steps, so that one batch has one length."""
+    edit_share: float = Field(default=0.0, ge=0, lt=1)
+    """The share of the loss that goes by how far a token's halves are apart; the rest is even. 0 is the paper's. A small model, which learns an
+    edit of a few tokens slowly and copies the source meanwhile, takes 0.5: there the edit weighs what all else does."""
 
     @field_validator("given_frames")
     @classmethod
@@ -153,5 +156,7 @@ class TrainRecipe(Settings):
             flat |= {f"{name}.{field}": v for field, v in value.items()} if isinstance(value, dict) else {name: value}
         if self.context.given_frames == (1.0,):  # as it was before this could be said: runs of that time go on
             del flat["context.given_frames"]
+        if not self.context.edit_share:  # likewise
+            del flat["context.edit_share"]
         flat["validation.pairs"] = self.validation.pairs  # the held-out pairs are not trained on
         return flat

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from synclora.backbone.base import Caption, Stream
-from synclora.incontext.flow import SigmaSettings, add_noise, draw_sigma, flow_loss
+from synclora.incontext.flow import SigmaSettings, add_noise, draw_sigma, edit_weight, flow_loss
 from synclora.incontext.layout import first_frame, lay_out
 from synclora.incontext.positions import Grid
 from synclora.train.batches import seed_of
@@ -89,7 +89,9 @@ def _frames(seed: int, step: int, places: Sequence[int], context: ContextSetting
     return (1 + torch.searchsorted(bounds, chance_b, right=True)).clamp(max=most)
 
 
-def step_loss(stream: Stream, batch: Batch, draws: Draws, through: Callable[..., Any] | None = None) -> Tensor:
+def step_loss(
+    stream: Stream, batch: Batch, draws: Draws, through: Callable[..., Any] | None = None, edit_share: float = 0.0
+) -> Tensor:
     """(b,) float32 loss of each sample, with its graph.
 
     Args:
@@ -97,6 +99,7 @@ def step_loss(stream: Stream, batch: Batch, draws: Draws, through: Callable[...,
         batch: the samples, in the transformer's dtype.
         draws: as many as samples.
         through: the transformer's wrapper, if it has one.
+        edit_share: of the loss, what goes by how far the halves are apart; see `ContextSettings`.
     """
     clean_bn = first_frame(draws.given_b, batch.grid)
     noised_bnc = add_noise(batch.edited_bnc.float(), draws.noise_bnc, draws.sigma_b, clean_bn).to(batch.edited_bnc.dtype)
@@ -108,4 +111,5 @@ def step_loss(stream: Stream, batch: Batch, draws: Draws, through: Callable[...,
         own = (Caption(caption.embeds_bld[i : i + 1], caption.mask_bl[i : i + 1]) for i in range(len(kept_b)))
         caption = Caption.stack([one if kept else batch.empty for one, kept in zip(own, kept_b, strict=True)])
     velocity_bnc = tokens.target(stream.velocity(tokens, caption, through))
-    return flow_loss(velocity_bnc, batch.edited_bnc, draws.noise_bnc, clean_bn)
+    weight_bn = edit_weight(batch.edited_bnc, batch.source_bnc, clean_bn, edit_share) if edit_share else None
+    return flow_loss(velocity_bnc, batch.edited_bnc, draws.noise_bnc, clean_bn, weight_bn)

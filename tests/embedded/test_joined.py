@@ -3,10 +3,11 @@
 import json
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 
-from synclora.embedded.joined import main, real_pairs
+from synclora.embedded.joined import drawn, main, real_pairs
 from synclora.embedded.twins import LOOKS
 from synclora.errors import Reason
 from synclora.media.decode import Decoder
@@ -15,6 +16,7 @@ from synclora.motion.verdict import Judgement, Verdict
 from synclora.pairs.base import Pair, View
 from synclora.pairs.detect import find_pairs
 from synclora.pairs.manifest import manifest_row, write_rows
+from synclora.pairs.puppet.portrait import default_picture
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def test_one_table_of_puppets_real_pairs_and_twins(made, tmp_path, capsys):
     portraits, curated = made
     words = ["--portraits", str(portraits), "--set", str(curated), "--out", str(tmp_path / "out")]
     assert main(words) == 0
-    assert "1 puppets, 1 real pairs, 4 twins of real videos" in capsys.readouterr().out
+    assert "1 puppets, 1 real pairs, 4 twins of real videos, 0 edits drawn on real videos" in capsys.readouterr().out
     rows = find_pairs(str(tmp_path / "out" / "metadata.jsonl"), caption="3d1t").rows()  # as jobs/curate.py reads it
     assert len(rows) == 6
     assert all(row.problem is None for row in rows)
@@ -58,6 +60,21 @@ def test_one_table_of_puppets_real_pairs_and_twins(made, tmp_path, capsys):
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "twins").iterdir()}
     assert main(words) == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "twins").iterdir()} == before
+
+
+def test_edits_are_drawn_once_on_the_videos_of_who_is_trained_on(made, tmp_path):
+    portraits, _ = made
+    astronaut = cv2.resize(default_picture(), (256, 256), interpolation=cv2.INTER_AREA)
+    write_video(portraits / "clips" / "anna.mp4", [astronaut] * 34, Fraction(25))
+    named = list(drawn(portraits, tmp_path / "out"))
+    assert len(named) == 5
+    assert len({row.caption for row in named}) == 5
+    with Decoder() as decoder:
+        assert [decoder.probe(path).frames for row in named[:1] for path in (row.source, row.edited)] == [34, 34]
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "drawn").rglob("*.mp4")}
+    assert len(before) == 6
+    assert list(drawn(portraits, tmp_path / "out")) == named
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "drawn").rglob("*.mp4")} == before
 
 
 def test_real_pairs_are_edits_beside_their_source(made):

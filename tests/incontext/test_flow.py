@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from synclora.incontext.flow import SigmaSettings, add_noise, draw_sigma, flow_loss, shift
+from synclora.incontext.flow import SigmaSettings, add_noise, draw_sigma, edit_weight, flow_loss, shift
 
 
 def drawn(kind, tokens, count=40_000, **settings):
@@ -95,6 +95,27 @@ def test_the_loss_counts_noised_tokens_only(dtype, rtol):
         noised = [n for n in range(10) if not clean[b, n]]
         wanted = np.mean([(v[b, n] - (e[b, n] - a[b, n])) ** 2 for n in noised])
         assert float(loss[b]) == pytest.approx(wanted, rel=rtol)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_a_share_of_the_loss_goes_by_how_far_the_halves_are_apart(share):
+    x0, noise, velocity, clean, _ = samples()
+    source = x0.clone()
+    source[:, 3:5] += torch.randn(3, 2, x0.shape[-1], generator=torch.Generator().manual_seed(9))
+    clean[:] = False
+    clean[:, 0] = True
+    source[:, 0] += 100  # a given token counts nowhere
+    weight = edit_weight(x0, source, clean, share)
+    loss = flow_loss(velocity, x0, noise, clean, weight)
+    v, a, e, s = (t.double().numpy() for t in (velocity, x0, noise, source))
+    for b in range(3):
+        error = ((v[b] - (e[b] - a[b])) ** 2).mean(-1)[1:]
+        apart = ((a[b] - s[b]) ** 2).mean(-1)[1:]
+        wanted = (1 - share) * error.mean() + share * (error * apart).sum() / apart.sum()
+        assert float(loss[b]) == pytest.approx(wanted, rel=1e-5)
+    assert torch.equal(
+        flow_loss(velocity, x0, noise, clean, edit_weight(x0, x0, clean, share)), flow_loss(velocity, x0, noise, clean)
+    )
 
 
 def test_what_the_model_says_of_given_tokens_does_not_matter():

@@ -237,5 +237,5 @@ def test_shares_of_given_frames_are_of_a_whole(shares, said):
     assert "\n" not in str(error.value)
 
 
-def test_a_run_begun_before_frames_were_counted_goes_on():
-    assert "context.given_frames" not in TrainRecipe().deciding()
+def test_a_run_begun_before_a_setting_was_there_goes_on():
+    assert not {"context.given_frames", "context.edit_share"} & TrainRecipe().deciding().keys()

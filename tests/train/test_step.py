@@ -13,6 +13,7 @@ from scipy import stats
 
 from synclora.backbone.base import Caption
 from synclora.incontext.flow import SigmaSettings, draw_sigma
+from synclora.incontext.layout import first_frame
 from synclora.incontext.positions import Grid
 from synclora.train.batches import seed_of, share
 from synclora.train.recipe import ContextSettings
@@ -127,6 +128,25 @@ def test_the_loss_is_the_references(kind, case):
     assert loss_b.dtype == torch.float32
     expected = [reference_loss(batch, draws, sample, kind) for sample in range(3)]
     assert loss_b.tolist() == pytest.approx(expected, rel=2e-6)
+
+
+def test_what_is_weighed_by_the_edit_is_weighed_after_the_call(stream):
+    batch, draws = batch_of(), draws_of(*CASES["more than one frame"])
+    seen = []
+
+    def through(*args, **kwargs):
+        seen.append(stream.transformer(*args, **kwargs))
+        return seen[-1]
+
+    with torch.no_grad():
+        even, weighed = (step_loss(stream, batch, draws, through, share) for share in (0.0, 0.5))
+    assert torch.equal(*(out[0] for out in seen))
+    clean_bn = first_frame(draws.given_b, GRID)
+    velocity_bnc = seen[0][0][:, -N:]
+    error_bn = (velocity_bnc - (draws.noise_bnc - batch.edited_bnc)).square().mean(-1) * ~clean_bn
+    apart_bn = (batch.edited_bnc - batch.source_bnc).square().mean(-1) * ~clean_bn
+    by_edit_b = (error_bn * apart_bn).sum(1) / apart_bn.sum(1)
+    torch.testing.assert_close(weighed, 0.5 * even + 0.5 * by_edit_b)
 
 
 def test_the_cases_differ_by_far_more_than_the_tolerance(stream):
