@@ -63,14 +63,14 @@ class Named:
 
 
 def puppets(curated: Path) -> Iterator[Named]:
-    """All pairs of a curation whose videos are there, the rejected ones too.
+    """All pairs that a curation made and whose videos are there, the rejected ones too; not what it was given, in a second one.
 
     Raises:
         ManifestError: there is no curation.
     """
     for row in read_rows(curated / "manifest.parquet", ["source", "edited", "caption"]):
         source, edited = (curated.absolute() / row[half] for half in ("source", "edited"))
-        if source.exists() and edited.exists():
+        if source.is_relative_to(curated.absolute()) and source.exists() and edited.exists():
             yield Named(source, edited, row["caption"])
 
 

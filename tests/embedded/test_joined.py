@@ -33,6 +33,7 @@ def made(tmp_path):
         video(curated / "generated" / "puppet" / "a" / f"{half}.mp4")
     lost = Judgement.unmeasured(Verdict.QUARANTINED, Reason.MISSING, "")
     views = [[View(f"generated/puppet/{name}/{half}.mp4") for half in ("source", "edited")] for name in ("a", "b")]
+    views.append([View(str(portraits / "pairs" / "anna" / name)) for name in ("source.mp4", "hat.mp4")])  # of an earlier table
     write_rows(curated / "manifest.parquet", [manifest_row(v[0].path, Pair("p", *v, "3d1t"), lost, None, "") for v in views])
     return portraits, curated
 
