@@ -4,52 +4,29 @@
     python -m synclora.embedded.gate --portraits DIR --vae OUT/vae --out OUT/gate
     python -m synclora.embedded.transformer --portraits DIR --vae OUT/vae --out OUT2 --minutes 60 [--resume]
 
-Clips to train on:
+The rooms, each with a map of its files:
 
-split.py        who is trained on, who is watched, who is held out
-origin.py       real videos and puppets, as pictures
-crop.py         the square around a face; eyes and lips in it
-cache.py        all clips, cut once
-clips.py        which clips a step sees
-
-The autoencoder:
-
-settings.py     every setting; autoencoder.yaml is the recipe of the shipped weights
-model.py        its shape; a model's files
-start.py        a start from principal components
-loss.py         what a reconstruction is asked for
-optimizer.py    how weights move
-training.py     a step
-runs.py         a run in a given time, taken up again later: the transformer's too
-moving.py       weights, moments and average from step to step: the transformer's too
-autoencoder.py  the command
-gate.py         the command: may a transformer be trained on it?
-
-The transformer, image-to-video on that autoencoder's latents:
-
-transformer_settings.py   every setting; transformer.yaml is the recipe of the shipped weights
-latents.py                training clips, encoded once
-latents_scale.py          how large each latent channel is made
-flow.py                   which frames are given, the noise, the loss
-transformer_optimizer.py  how weights move
-transformer_training.py   a step
-transformer_watch.py      fixed clips: losses, and what is made of first frames
-transformer.py            the command; OUT is a backbone that `find_backbone` opens
-
-What comes with the package:
-
+clips/          what is trained on: who is on which side, the square around a face, which clips a step sees
+autoencoder/    a command: settings, recipe, model, loss, a step
+transformer/    a command, image-to-video on that autoencoder's latents; OUT2 is a backbone that `find_backbone` opens
+edits/          edits of real videos and pictures that need no model: for the adapter's training pairs, and for the clips that are measured
+evaluation/     measured clips, their videos, scores, intervals and tables; the ablation's training sets
+shipping/       what may come with the package, and its card
 weights/        the folder that `find_backbone("embedded")` opens, if it was shipped
-shipped.py      what may be shipped
-card.py         its card
-ship.py         the command: checked, and put there whole
 
-The adapter on it, made by `jobs/curate.py` and `jobs/train.py`, and what it does:
+The other commands, in the order of their use:
 
-faces.py        the command: faces of one side of the split, for puppets
-joined.py       the command: puppets and real pairs, with twins of real videos (twins.py) and edits drawn on them (drawn.py), in one table
-measure.py      the command: the numbers, on measure_sets.py's clips (still.py draws edits on real first frames), made by measure_make.py,
-                scored by measure_score.py, with measure_stats.py's intervals, in measure_report.py's tables
-ablation.py     the command: adapters on sets that differ in the filter alone (ablation_sets.py)
+gate.py         may a transformer be trained on that autoencoder?
+faces.py        faces of one side of the split, for the puppets that the adapter is trained on (`jobs/curate.py`, `jobs/train.py`)
+joined.py       puppets and real pairs, with edits of real videos, in one table
+measure.py      the numbers: how well edits move as their sources do
+ablation.py     adapters on sets that differ in the filter alone
+ship.py         all of it checked, and put into the package whole
 
-Ray is not imported here.
+What both trainings share:
+
+runs.py         a run in a given time, taken up again later
+moving.py       weights, moments and average from step to step
+
+What was tried is in experiments.md. Ray is not imported here.
 """

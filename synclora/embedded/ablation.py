@@ -3,8 +3,9 @@
     python -m synclora.embedded.ablation --backbone DIR --portraits DIR --out DIR --until sets     # which pairs each set has
     python -m synclora.embedded.ablation --backbone DIR --portraits DIR --out DIR                  # trains, measures
 
-Stages, each taken up where a killed run left it: faces, pool (jobs/curate.py, measured once), sets (ablation_sets.py), train (jobs/train.py, six
-times), measure (measure.py). OUT gets plan.md, ablation.json and ablation.md. The recipe says how many pairs are bad on purpose, and why.
+Stages, each taken up where a killed run left it: faces, pool (jobs/curate.py, measured once), sets (evaluation/ablation_sets.py), train
+(jobs/train.py, six times), measure (measure.py). OUT gets plan.md, ablation.json and ablation.md. The recipe says how many pairs are bad on
+purpose, and why.
 """
 
 import argparse
@@ -25,13 +26,13 @@ from synclora.backbone.folder import weights_digest
 from synclora.command import Parser, one_line
 from synclora.curation.outdir import CURATION
 from synclora.curation.recipe import CurateRecipe
-from synclora.embedded.ablation_sets import ALL, VARIANTS, SetPlan, kept_ids, plan_sets, write_set
+from synclora.embedded.evaluation.ablation_sets import ALL, VARIANTS, SetPlan, kept_ids, plan_sets, write_set
+from synclora.embedded.evaluation.make import BARE
+from synclora.embedded.evaluation.report import HEADS, SYNC, cell, units_of
+from synclora.embedded.evaluation.sets import SetName
+from synclora.embedded.evaluation.stats import difference, spread
 from synclora.embedded.faces import fill
 from synclora.embedded.measure import Asked, Result, run
-from synclora.embedded.measure_make import BARE
-from synclora.embedded.measure_report import HEADS, SYNC, cell, units_of
-from synclora.embedded.measure_sets import SetName
-from synclora.embedded.measure_stats import difference, spread
 from synclora.errors import SyncLoraError
 from synclora.outdir import Kind, differences, open_output, read_marker, write_whole
 from synclora.settings import Settings

@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from synclora.command import Parser, one_line
-from synclora.embedded.origin import pictures_of, videos_of
-from synclora.embedded.split import Split, split_of
+from synclora.embedded.clips.origin import pictures_of, videos_of
+from synclora.embedded.clips.split import Split, split_of
 from synclora.errors import MediaError, SyncLoraError
 from synclora.media.decode import Decoder, Picture
 from synclora.media.settings import MediaLimits

@@ -25,11 +25,11 @@ from rich.table import Table
 from synclora.backbone.base import Codec
 from synclora.backbone.kinds import LTXVideo
 from synclora.command import Parser, one_line
-from synclora.embedded.cache import Index, Item, build_cache
-from synclora.embedded.clips import plain_window, to_pixels
-from synclora.embedded.crop import Square
-from synclora.embedded.settings import RECIPE, AutoencoderSettings
-from synclora.embedded.split import Split
+from synclora.embedded.autoencoder.settings import RECIPE, AutoencoderSettings
+from synclora.embedded.clips.cache import Index, Item, build_cache
+from synclora.embedded.clips.crop import Square
+from synclora.embedded.clips.feed import plain_window, to_pixels
+from synclora.embedded.clips.split import Split
 from synclora.errors import SyncLoraError
 from synclora.motion.landmarks import Landmarker
 from synclora.motion.measure import Measurement, measure

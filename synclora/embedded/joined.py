@@ -5,8 +5,8 @@
     python jobs/curate.py --recipe jobs/recipes/curate-embedded.yaml --input TABLES/metadata.jsonl --out SET
 
 The second curation finds the puppets' measurements where the first left them, and measures only what is new. Real pairs are those of the
-portraits' people who are trained on, good and bad (curation decides), two twins of each of their videos in another light (twins.py), and the
-same videos with edits drawn on every frame (drawn.py).
+portraits' people who are trained on, good and bad (curation decides), two twins of each of their videos in another light (edits/twins.py), and
+the same videos with edits drawn on every frame (edits/drawn.py).
 What the puppets' scripts say of the truth is in the first curation's manifest, which the second replaces.
 """
 
@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from synclora.command import Parser, one_line
-from synclora.embedded.drawn import drawn_pictures
-from synclora.embedded.origin import videos_of
-from synclora.embedded.split import split_of
-from synclora.embedded.twins import LOOKS
+from synclora.embedded.clips.origin import videos_of
+from synclora.embedded.clips.split import split_of
+from synclora.embedded.edits.drawn import drawn_pictures
+from synclora.embedded.edits.twins import LOOKS
 from synclora.errors import MediaError, SyncLoraError
 from synclora.media.decode import Decoder
 from synclora.media.encode import write_video

@@ -3,10 +3,9 @@
     python -m synclora.embedded.measure --backbone DIR --adapter DIR --portraits DIR --out DIR
     python -m synclora.embedded.measure --backbone DIR --adapter A --adapter B --portraits DIR --out DIR --only real --clips 6 --seeds 2
 
-Three sets (measure_sets.py), each clip under all conditions (measure_make.py), scored by curation's scorer (measure_score.py), with
-intervals over clips and seeds (measure_stats.py). OUT gets numbers.json, numbers.md and contact.png (measure_report.py), and keeps every
-video. One file per video says what it scored; a killed run goes on there. Results of other weights, another number of steps or other clips
-are made again.
+Three sets, each clip under all conditions, scored by curation's scorer, with intervals over clips and seeds: evaluation/ has a file for each.
+OUT gets numbers.json, numbers.md and contact.png, and keeps every video. One file per video says what it scored; a killed run goes on there.
+Results of other weights, another number of steps or other clips are made again.
 """
 
 import argparse
@@ -27,10 +26,10 @@ from synclora.command import Parser, one_line
 from synclora.edit.library import read_info
 from synclora.edit.plan import Plan
 from synclora.edit.settings import EditSettings
-from synclora.embedded.measure_make import BARE, CODEC, FROZEN, SOURCE, Condition, Maker
-from synclora.embedded.measure_report import write_all
-from synclora.embedded.measure_score import Score, score_of
-from synclora.embedded.measure_sets import SETS, Clip, SetName, make_clips
+from synclora.embedded.evaluation.make import BARE, CODEC, FROZEN, SOURCE, Condition, Maker
+from synclora.embedded.evaluation.report import write_all
+from synclora.embedded.evaluation.score import Score, score_of
+from synclora.embedded.evaluation.sets import SETS, Clip, SetName, make_clips
 from synclora.errors import MediaError, SyncLoraError
 from synclora.media.decode import Decoder, Picture
 from synclora.motion.landmarks import Landmarker, quiet

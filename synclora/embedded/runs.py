@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from synclora.embedded.settings import RunSettings
+from synclora.embedded.autoencoder.settings import RunSettings
 from synclora.errors import SyncLoraError
 from synclora.train import checkpoint
 from synclora.train.strategy import OptimizerState

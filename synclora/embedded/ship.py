@@ -21,8 +21,8 @@ from typing import Any
 
 from synclora.backbone.folder import ADAPTERS, CAPTION_FILE, EMBEDDED, MODEL_FILE, PARTS, embedded_folder
 from synclora.command import Parser, one_line
-from synclora.embedded.card import card
-from synclora.embedded.shipped import Adapter, Models, ShipError, check_adapter, check_models, check_size
+from synclora.embedded.shipping.card import card
+from synclora.embedded.shipping.checks import Adapter, Models, ShipError, check_adapter, check_models, check_size
 from synclora.errors import SyncLoraError
 from synclora.train.adapter import COMFYUI_FILE, save_adapter
 from synclora.train.card import write_card

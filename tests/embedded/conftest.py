@@ -5,10 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from synclora.embedded.cache import Index, build_cache
-from synclora.embedded.model import build, write_folder
-from synclora.embedded.settings import AugmentSettings, AutoencoderSettings, ClipSettings, ModelSettings, OptimSettings
-from synclora.embedded.transformer_settings import (
+from synclora.embedded.autoencoder.model import build, write_folder
+from synclora.embedded.autoencoder.settings import (
+    AugmentSettings,
+    AutoencoderSettings,
+    ClipSettings,
+    ModelSettings,
+    OptimSettings,
+)
+from synclora.embedded.clips.cache import Index, build_cache
+from synclora.embedded.transformer.settings import (
     ScaleSettings,
     TransformerModelSettings,
     TransformerOptimSettings,

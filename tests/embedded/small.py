@@ -9,8 +9,8 @@ from synclora.backbone.find import find_backbone
 from synclora.backbone.folder import weights_digest
 from synclora.backbone.load import quiet
 from synclora.backbone.tiny import normalise_latents
-from synclora.embedded.model import build, write_folder
-from synclora.embedded.settings import ModelSettings
+from synclora.embedded.autoencoder.model import build, write_folder
+from synclora.embedded.autoencoder.settings import ModelSettings
 from synclora.train.adapter import AdapterMetadata, save_adapter
 from synclora.train.tensorfile import write_tensors
 from tests.train.adapters import adapted

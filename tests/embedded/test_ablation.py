@@ -8,7 +8,7 @@ import pytest
 from synclora.curation.outdir import CURATION, remember
 from synclora.curation.recipe import CurateRecipe
 from synclora.embedded.ablation import RECIPE, STAGES, Ablation, AblationRecipe, figures, main, markdown
-from synclora.embedded.ablation_sets import VARIANTS, SetPlan
+from synclora.embedded.evaluation.ablation_sets import VARIANTS, SetPlan
 from synclora.errors import SyncLoraError
 from synclora.outdir import open_output
 from synclora.train.recipe import TrainRecipe

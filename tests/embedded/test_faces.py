@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from synclora.embedded.clips.split import split_of
 from synclora.embedded.faces import faces_in, fill, identity_of, main
-from synclora.embedded.split import split_of
 from synclora.errors import SyncLoraError
 
 

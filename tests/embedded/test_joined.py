@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from synclora.embedded.edits.twins import LOOKS
 from synclora.embedded.joined import drawn, main, real_pairs
-from synclora.embedded.twins import LOOKS
 from synclora.errors import Reason
 from synclora.media.decode import Decoder
 from synclora.media.encode import write_video

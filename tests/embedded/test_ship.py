@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from synclora.backbone.find import find_backbone
 from synclora.backbone.folder import weights_digest
 from synclora.edit.library import AdapterLibrary
-from synclora.embedded import model, shipped
+from synclora.embedded.autoencoder import model
 from synclora.embedded.ship import main
+from synclora.embedded.shipping import checks
 from synclora.train.adapter import AdapterMetadata, load_adapter, save_adapter
 from synclora.train.tensorfile import write_tensors
 from tests.embedded.small import TRAINED, write_adapter, write_small
@@ -199,7 +200,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "a shard lost": (lambda f: _weights("transformer", f).unlink(), "-00001-of-00002.safetensors is missing"),
     "a shard left": (lambda f: shutil.copy(_weights("vae", f), f / "transformer" / "old.safetensors"), "no part of the model"),
     "a broken index": (
-        lambda f: (f / "transformer" / shipped.INDEX).write_text('{"weight_map": []}'),
+        lambda f: (f / "transformer" / checks.INDEX).write_text('{"weight_map": []}'),
         "no index of shards (AttributeError",
     ),
     "a pickle": (lambda f: (f / "vae" / "diffusion_pytorch_model.bin").touch(), "no safetensors; other formats can run code"),
@@ -225,9 +226,9 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("what", WRONG)
 def test_models_that_cannot_be_shipped(copy, capsys, monkeypatch, what):
     if what == "too large a file":
-        monkeypatch.setattr(shipped, "LARGEST_BYTES", 400_000)
+        monkeypatch.setattr(checks, "LARGEST_BYTES", 400_000)
     if what == "too large in all":
-        monkeypatch.setattr(shipped, "MODELS_BYTES", 500_000)
+        monkeypatch.setattr(checks, "MODELS_BYTES", 500_000)
     change, why = WRONG[what]
     change(copy)
     assert why in _refused(capsys, copy)
@@ -235,7 +236,7 @@ def test_models_that_cannot_be_shipped(copy, capsys, monkeypatch, what):
 
 def test_models_of_two_runs(copy, capsys):
     from synclora.backbone.tiny import normalise_latents
-    from synclora.embedded.settings import ModelSettings
+    from synclora.embedded.autoencoder.settings import ModelSettings
 
     other = model.build(ModelSettings(latent_channels=8, fine=16, coarse=16, wide=16), seed=1).eval()
     normalise_latents(other)

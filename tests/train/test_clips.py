@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from synclora.embedded.crop import square_of
+from synclora.embedded.clips.crop import square_of
 from synclora.errors import MediaError, Reason
 from synclora.media.decode import Decoder
 from synclora.motion.signals import FACE_FRAME

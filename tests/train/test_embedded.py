@@ -5,7 +5,7 @@ import torch
 from synclora.backbone.find import find_backbone
 from synclora.backbone.folder import weights_digest
 from synclora.edit.library import read_info
-from synclora.embedded.shipped import check_adapter, check_models
+from synclora.embedded.shipping.checks import check_adapter, check_models
 from synclora.train.adapter import load_adapter
 from synclora.train.captions import CaptionStore
 from synclora.train.clips import EncodeSettings
