@@ -14,10 +14,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from synclora.embedded.autoencoder.settings import RunSettings
+from pydantic import Field
+
 from synclora.errors import SyncLoraError
+from synclora.settings import Settings
 from synclora.train import checkpoint
 from synclora.train.strategy import OptimizerState
+
+
+class RunSettings(Settings):
+    """What a run leaves behind, and when. Never changes what is computed."""
+
+    checkpoint_minutes: float = Field(default=10.0, gt=0)
+    keep: int = Field(default=2, ge=1)
+    log_steps: int = Field(default=50, ge=1)
 
 
 class Trains(Protocol):

@@ -6,14 +6,9 @@ from pathlib import Path
 import pytest
 
 from synclora.embedded.autoencoder.model import build, write_folder
-from synclora.embedded.autoencoder.settings import (
-    AugmentSettings,
-    AutoencoderSettings,
-    ClipSettings,
-    ModelSettings,
-    OptimSettings,
-)
+from synclora.embedded.autoencoder.settings import AutoencoderSettings, ModelSettings, OptimSettings
 from synclora.embedded.clips.cache import Index, build_cache
+from synclora.embedded.clips.settings import AugmentSettings, ClipSettings
 from synclora.embedded.transformer.settings import (
     ScaleSettings,
     TransformerModelSettings,

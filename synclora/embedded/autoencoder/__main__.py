@@ -19,10 +19,11 @@ from synclora.command import Parser, one_line
 from synclora.embedded import runs
 from synclora.embedded.autoencoder.loss import quality
 from synclora.embedded.autoencoder.model import write_folder
-from synclora.embedded.autoencoder.settings import RECIPE, AutoencoderSettings, RunSettings
+from synclora.embedded.autoencoder.settings import RECIPE, AutoencoderSettings
 from synclora.embedded.autoencoder.training import Trainer
 from synclora.embedded.clips.cache import Index, build_cache
 from synclora.embedded.clips.feed import Feed, fixed_batch
+from synclora.embedded.runs import RunSettings
 from synclora.errors import SyncLoraError
 from synclora.outdir import Kind, open_output, write_whole
 

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synclora.backbone.shared import cache_folder
-from synclora.embedded.autoencoder.settings import ClipSettings
 from synclora.embedded.clips.crop import Square, labels_of, square_of
 from synclora.embedded.clips.origin import Origin, Source, puppets_of, videos_of
+from synclora.embedded.clips.settings import ClipSettings
 from synclora.embedded.clips.split import Split, split_of
 from synclora.errors import MediaError, SyncLoraError
 from synclora.motion.landmarks import Landmarker, quiet

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synclora.embedded.autoencoder.settings import ClipSettings
+from synclora.embedded.clips.settings import ClipSettings
 from synclora.embedded.clips.split import split_of
 from synclora.errors import MediaError, SyncLoraError
 from synclora.media.decode import Decoder

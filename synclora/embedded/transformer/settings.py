@@ -5,15 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from synclora.embedded.autoencoder.settings import (
-    AugmentSettings,
-    AutoencoderSettings,
-    ClipSettings,
-    LossSettings,
-    OptimSettings,
-    RunSettings,
-    Share,
-)
+from synclora.embedded.autoencoder.settings import AutoencoderSettings, LossSettings, OptimSettings
+from synclora.embedded.clips.settings import AugmentSettings, ClipSettings, Share
+from synclora.embedded.runs import RunSettings
 from synclora.incontext.flow import SigmaSettings
 from synclora.settings import Settings
 

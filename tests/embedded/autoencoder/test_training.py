@@ -6,10 +6,11 @@ import torch
 from synclora.backbone.kinds import LTXVideo
 from synclora.embedded.autoencoder.__main__ import Run, main, prepare
 from synclora.embedded.autoencoder.loss import quality
-from synclora.embedded.autoencoder.settings import RECIPE, AutoencoderSettings, OptimSettings, RunSettings
+from synclora.embedded.autoencoder.settings import RECIPE, AutoencoderSettings, OptimSettings
 from synclora.embedded.autoencoder.training import Trainer
 from synclora.embedded.clips.feed import Feed, fixed_batch
 from synclora.embedded.moving import rate_at
+from synclora.embedded.runs import RunSettings
 from synclora.errors import SyncLoraError
 from synclora.train import checkpoint
 from tests.embedded.conftest import TINY

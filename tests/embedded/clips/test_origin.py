@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from synclora.embedded.autoencoder.settings import ClipSettings
 from synclora.embedded.clips.origin import puppets_of, videos_of
+from synclora.embedded.clips.settings import ClipSettings
 from synclora.errors import SyncLoraError
 from synclora.pairs.puppet.portrait import default_picture
 from synclora.report.contact import write_png

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from synclora.embedded.autoencoder.settings import ClipSettings
 from synclora.embedded.clips.origin import puppets_of
+from synclora.embedded.clips.settings import ClipSettings
 from synclora.embedded.edits.still import drawn_on
 from synclora.embedded.evaluation.sets import FIRST_SEED, Clip, check_side, make_clips
 from synclora.errors import MediaError, SyncLoraError
