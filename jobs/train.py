@@ -27,6 +27,7 @@ from synclora.backbone.find import find_backbone
 from synclora.command import absolute
 from synclora.outdir import open_output
 from synclora.report.training import write_training_report
+from synclora.train import checkpoint
 from synclora.train.closing import closing_table, facts_of, write_adapter
 from synclora.train.command import parse, recipe_of
 from synclora.train.curated import read_set
@@ -34,6 +35,7 @@ from synclora.train.index import read_index
 from synclora.train.latents import LatentStore
 from synclora.train.loop import Job, check_sharing
 from synclora.train.outdir import TRAINING, check_same_recipe, check_same_run
+from synclora.train.start import read_start
 from synclora.train.trainset import split
 
 
@@ -47,6 +49,8 @@ def run(arguments: argparse.Namespace, console: Console) -> None:
     recipe, out = recipe_of(arguments), absolute(arguments.out, "--out")
     samples = read_set(absolute(arguments.set, "--set"))
     backbone = find_backbone(recipe.backbone, recipe.revision)
+    if recipe.lora.start and checkpoint.newest(out / "checkpoints")[0] is None:
+        read_start(recipe.lora, backbone.kind)
     with open_output(out, TRAINING):
         check_same_recipe(out, recipe)
         connect(console)

@@ -85,6 +85,8 @@ def facts_of(job: Job, workers: int) -> dict[str, str]:
     if len(shares := recipe.context.given_frames) > 1:
         given = ", ".join(f"{count} in {share:.0%}" for count, share in enumerate(shares, start=1))
         facts["Given"] = f"first latent frames of the edit: {given} of samples"
+    if recipe.lora.start:
+        facts["Begun with"] = f"{recipe.lora.start}, instead of a new adapter"
     if recipe.context.edit_share:
         facts["Weighed"] = f"{recipe.context.edit_share:.0%} of the loss goes by how far the halves are apart at a token"
     if not steps:

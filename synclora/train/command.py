@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from synclora.command import Parser
+from synclora.command import Parser, absolute
 from synclora.train.recipe import TrainRecipe
 
 
@@ -23,11 +23,17 @@ def parse(argv: list[str], default_recipe: Path) -> argparse.Namespace:
     add("--workers", type=int, metavar="N", help="training workers (default: one per GPU, or two on CPUs)")
     add("--strategy", metavar="NAME", help="ddp, zero1, zero2 or zero3")
     add("--mode", metavar="NAME", help="attention: shared or causal-source")
+    add("--start", type=Path, metavar="DIR", help="an adapter to begin with (default: a new one)")
     add("--seed", type=int, metavar="N", help="another order, other noise, another first adapter")
     return parser.parse_args(argv)
 
 
-_PLACES = {"strategy": ("parallel", "strategy"), "workers": ("parallel", "workers"), "mode": ("context", "mode")}
+_PLACES = {
+    "strategy": ("parallel", "strategy"),
+    "workers": ("parallel", "workers"),
+    "mode": ("context", "mode"),
+    "start": ("lora", "start"),
+}
 
 
 def recipe_of(arguments: argparse.Namespace) -> TrainRecipe:
@@ -37,8 +43,10 @@ def recipe_of(arguments: argparse.Namespace) -> TrainRecipe:
         SyncLoraError: names what cannot be meant.
     """
     changes = TrainRecipe.from_yaml(arguments.recipe).model_dump()
-    for name in ("backbone", "steps", "workers", "strategy", "mode", "seed"):
+    for name in ("backbone", "steps", "workers", "strategy", "mode", "seed", "start"):
         value = getattr(arguments, name)
+        if name == "start" and value is not None:
+            value = str(absolute(value, "--start"))
         if value is not None:
             *room, setting = _PLACES.get(name, (name,))
             (changes[room[0]] if room else changes)[setting] = value

@@ -32,6 +32,7 @@ from synclora.train.latents import LatentStore
 from synclora.train.lora import add_lora, load_lora, named_lora_parameters
 from synclora.train.preview import Preview
 from synclora.train.recipe import TrainRecipe
+from synclora.train.start import begin_with, read_start
 from synclora.train.step import draw, step_loss
 from synclora.train.strategy import OptimizerState, Strategy, Worker, start
 from synclora.train.trainset import TrainSet, split
@@ -114,7 +115,7 @@ class Trainer:
             recipe.parallel.strategy == "zero3" and worker.device.type == "cuda"
         )  # DeepSpeed brings each worker's to its card
         self._stream = backbone.stream(dtype, "cpu" if in_parts else worker.device, recipe.context.mode)
-        done, state = self._resumed(worker)
+        done, state = self._resumed(worker, backbone.kind)
         if recipe.checkpointing:
             self._stream.transformer.enable_gradient_checkpointing()  # type: ignore[operator]
         self._stream.transformer.train()
@@ -210,7 +211,7 @@ class Trainer:
         if self._worker.world > 1:
             dist.barrier()
 
-    def _resumed(self, worker: Worker) -> tuple[int, OptimizerState | None]:
+    def _resumed(self, worker: Worker, kind: str) -> tuple[int, OptimizerState | None]:
         """Worker 0 says which checkpoint; a file system may show it to the others later, so they are told its name."""
         found = [None]
         if worker.rank == 0:
@@ -220,6 +221,8 @@ class Trainer:
             dist.broadcast_object_list(found, src=0)
         add_lora(self._stream, self._recipe.lora, self._recipe.seed)
         if found[0] is None:
+            if self._recipe.lora.start:
+                begin_with(self._stream, read_start(self._recipe.lora, kind))
             return 0, None
         kept = checkpoint.read(Path(found[0]))
         state = kept.load()

@@ -51,6 +51,9 @@ class LoraSettings(Settings):
     """all: self-attention, attention to the caption, and feed-forward, as in the lineage."""
     seed: int | None = None
     """Of the first weights. None: the run's."""
+    start: str | None = None
+    """An adapter to begin with, of the same rank and layers, of whatever attention mode: its folder or file, where every worker sees it. None: a
+    new one. Read at the first step alone."""
 
 
 def add_lora(stream: Stream, settings: LoraSettings, seed: int) -> None:

@@ -156,7 +156,8 @@ class TrainRecipe(Settings):
             flat |= {f"{name}.{field}": v for field, v in value.items()} if isinstance(value, dict) else {name: value}
         if self.context.given_frames == (1.0,):  # as it was before this could be said: runs of that time go on
             del flat["context.given_frames"]
-        if not self.context.edit_share:  # likewise
-            del flat["context.edit_share"]
+        for name in ("context.edit_share", "lora.start"):  # likewise
+            if not flat[name]:
+                del flat[name]
         flat["validation.pairs"] = self.validation.pairs  # the held-out pairs are not trained on
         return flat

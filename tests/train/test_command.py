@@ -46,6 +46,7 @@ def test_each_word_changes_its_setting_and_no_other():
         "strategy": ("ddp", ("parallel", "strategy")),
         "mode": ("causal-source", ("context", "mode")),
         "seed": (5, ("seed",)),
+        "start": ("/data/lora", ("lora", "start")),
     }
     plain = TrainRecipe.from_yaml(DEFAULT).model_dump()
     for word, (value, place) in words.items():

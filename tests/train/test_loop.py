@@ -11,12 +11,15 @@ import torch
 from synclora.backbone.find import find_backbone
 from synclora.report.validations import read_validations
 from synclora.train import checkpoint
+from synclora.train.adapter import save_adapter
 from synclora.train.captions import CaptionStore
 from synclora.train.index import read_index
 from synclora.train.latents import LatentStore
 from synclora.train.loop import Trainer, peak_memory_mb
+from synclora.train.lora import AdapterError, lora_state
 from synclora.train.strategy import Worker
 from synclora.train.trainset import split
+from tests.train.adapters import metadata
 from tests.train.conftest import Killed, recipe_of, run, saved, trace
 
 
@@ -66,6 +69,25 @@ def test_a_finished_run_trains_no_more(whole, new_job):
     assert run(job) == []
     assert trace(job.out) == trace(out)
     assert state_bytes(job.out) == state_bytes(out)
+
+
+def test_it_begins_with_an_adapter_that_is_given_and_goes_on_without_it(whole, new_job, tmp_path):
+    out, _ = whole
+    state = checkpoint.read(out / "checkpoints" / "step-000006").load().weights
+    start = tmp_path / "start"
+    rank = recipe_of().lora.rank
+    save_adapter(start, state, metadata(rank=rank, alpha=rank))
+    job = new_job(steps=2, lora={"start": str(start)}, context={"mode": "causal-source"})
+    begun = Trainer(job, Worker(), lambda *_: None)
+    found = lora_state(begun._stream.transformer)
+    assert all(torch.equal(found[name], tensor) for name, tensor in state.items())
+    run(job)
+    shutil.rmtree(start)
+    longer = new_job(steps=3, lora={"start": str(start)}, context={"mode": "causal-source"})
+    run(longer)  # from the second step's checkpoint: the adapter may be gone
+    assert [step["step"] for step in trace(longer.out)] == [1, 2, 3]
+    with pytest.raises(AdapterError):
+        run(new_job("new", steps=2, lora={"start": str(start)}))
 
 
 def test_killed_after_any_step_it_ends_with_the_same_trace_and_bytes(whole, new_job, kill):

@@ -175,6 +175,7 @@ OTHER = {
     "lora.alpha": 3.0,
     "lora.targets": "attention",
     "lora.seed": 3,
+    "lora.start": "adapters/may",
     "optimizer.schedule": "constant",
     "validation.sampler.schedule": "distilled",
     "validation.sampler.guidance.text": 1.0,  # the only value: previews have no empty caption
@@ -238,4 +239,4 @@ def test_shares_of_given_frames_are_of_a_whole(shares, said):
 
 
 def test_a_run_begun_before_a_setting_was_there_goes_on():
-    assert not {"context.given_frames", "context.edit_share"} & TrainRecipe().deciding().keys()
+    assert not {"context.given_frames", "context.edit_share", "lora.start"} & TrainRecipe().deciding().keys()

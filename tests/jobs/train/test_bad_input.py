@@ -60,6 +60,7 @@ def test_backbones_that_are_none(recipe, small_set, tmp_path):
     torch.save(load_file(weights), pickled / "transformer" / "diffusion_pytorch_model.bin")
     weights.unlink()
     assert "no .safetensors" in refused(*words, pickled)
+    assert "missing" in refused(*words[:-1], "--start", tmp_path / "missing")
     assert not (tmp_path / "out").exists()
 
 
