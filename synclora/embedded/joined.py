@@ -15,6 +15,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -23,7 +24,8 @@ import numpy as np
 from synclora.command import Parser, one_line
 from synclora.embedded.clips.origin import videos_of
 from synclora.embedded.clips.split import split_of
-from synclora.embedded.edits.drawn import drawn_pictures
+from synclora.embedded.edits.drawn import Brush, drawn_pictures
+from synclora.embedded.edits.still import Sitter
 from synclora.embedded.edits.twins import LOOKS
 from synclora.errors import MediaError, SyncLoraError
 from synclora.media.decode import Decoder
@@ -41,8 +43,11 @@ TWINS = 2
 DRAWN = tuple(name for name in EDITS if name != "light")
 """What is drawn on real videos; light is what twins have."""
 
-DRAWN_EACH = 5, 1
-"""Edits of each source video, and of each edited one, which moves much as its source does."""
+COLOURED = ("hair", "clothes", "hat", "glasses")
+"""What is drawn in any colour too."""
+
+DRAWN_EACH = {"source": (5, 2, 1), "edited": (1, 0, 1)}
+"""Edits as in the catalogue, in any colour, and of paint: of each source video, and of each edited one, which moves much as its source does."""
 
 DRAWN_FRAMES = 33, 81
 """Least and most."""
@@ -101,7 +106,7 @@ def twins(portraits: Path, out: Path) -> Iterator[Named]:
 
 
 def drawn(portraits: Path, out: Path) -> Iterator[Named]:
-    """The videos of training people beside themselves with edits of the catalogue; made where they are not there yet.
+    """The videos of training people beside themselves with edits drawn on them; made where they are not there yet.
 
     A folder of its own for each video; what its note names is there.
     """
@@ -110,20 +115,26 @@ def drawn(portraits: Path, out: Path) -> Iterator[Named]:
         note = folder / "edits.json"
         if not note.exists():
             original = _room(portraits, video.origin.path) == "clips" or video.origin.path.stem == "source"
-            count = DRAWN_EACH[0] if original else DRAWN_EACH[1]
-            edits = [DRAWN[(number + turn * 3) % len(DRAWN)] for turn in range(count)]
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(note, json.dumps(_draw(video.origin.path, edits, number, folder)))
+            brushes = _brushes(number, *DRAWN_EACH["source" if original else "edited"])
+            write_whole(note, json.dumps(_draw(video.origin.path, brushes, folder)))
         for file, words in json.loads(note.read_text()).items():
             yield Named(folder / "source.mp4", folder / file, words)
 
 
-def _draw(video: Path, edits: Sequence[str], seed: int, folder: Path) -> dict[str, str]:
+def _brushes(seed: int, catalogue: int, coloured: int, painted: int) -> list[Brush]:
+    """So many of each, in turn from video to video."""
+    named = [partial(Sitter.drawn, edit=DRAWN[(seed + turn * 3) % len(DRAWN)], seed=seed) for turn in range(catalogue)]
+    free = [partial(Sitter.coloured, edit=COLOURED[(seed + turn) % len(COLOURED)], seed=seed + turn) for turn in range(coloured)]
+    return [*named, *free, *(partial(Sitter.painted, seed=seed + turn) for turn in range(painted))]
+
+
+def _draw(video: Path, brushes: Sequence[Brush], folder: Path) -> dict[str, str]:
     """The edits in words, by their files; none for a video that nothing can be drawn on."""
     try:
         with Decoder(MediaLimits(min_frames=1)) as decoder:
             frames = decoder.frames(video, analysis=False)
-            source, edited = drawn_pictures(map(np.ascontiguousarray, islice(frames, DRAWN_FRAMES[1])), edits, seed)
+            source, edited = drawn_pictures(map(np.ascontiguousarray, islice(frames, DRAWN_FRAMES[1])), brushes)
             fps = frames.info.fps
     except MediaError:
         return {}

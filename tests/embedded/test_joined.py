@@ -68,12 +68,12 @@ def test_edits_are_drawn_once_on_the_videos_of_who_is_trained_on(made, tmp_path)
     astronaut = cv2.resize(default_picture(), (256, 256), interpolation=cv2.INTER_AREA)
     write_video(portraits / "clips" / "anna.mp4", [astronaut] * 34, Fraction(25))
     named = list(drawn(portraits, tmp_path / "out"))
-    assert len(named) == 5
-    assert len({row.caption for row in named}) == 5
+    assert len(named) == 8
+    assert len({row.caption for row in named}) == 8
     with Decoder() as decoder:
         assert [decoder.probe(path).frames for row in named[:1] for path in (row.source, row.edited)] == [34, 34]
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "drawn").rglob("*.mp4")}
-    assert len(before) == 6
+    assert len(before) == 9
     assert list(drawn(portraits, tmp_path / "out")) == named
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "drawn").rglob("*.mp4")} == before
 

@@ -2,5 +2,6 @@
 
 twins.py        whole videos in another light or colour
 still.py        the puppet's catalogue (hair, hat, beard, ...), drawn onto one picture
-drawn.py        the same, drawn on every frame of a video
+paint.py        face paint of any colour at any place
+drawn.py        both, drawn on every frame of a video
 """

@@ -1,12 +1,12 @@
 """Real videos with the puppet's catalogue drawn on every frame: real motion beside itself, with an edit that lasts.
 
-    source, edited = drawn_pictures(pictures, ["hat", "beard"], seed=3)
+    source, edited = drawn_pictures(pictures, [partial(Sitter.drawn, edit="hat", seed=3), partial(Sitter.painted, seed=3)])
 
 Puppets move as their mesh does, and the real pairs there are know few edits. Here a beard opens with the mouth that was filmed. Every frame is
 drawn on its own, by its own landmarks and colours, with one choice and one seed for all.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -16,21 +16,21 @@ from synclora.errors import MediaError
 from synclora.media.decode import Picture
 from synclora.pairs.puppet.portrait import crop_box, find_face
 
+Brush = Callable[[Sitter], tuple[Picture, str]]
+"""Draws one edit, and says it in words, the same for every frame."""
+
 SIDE = 320
 """Pixels of head and shoulders: at these irises are still measured, and drawing takes a third of the time it takes at 600."""
 
 
-def drawn_pictures(
-    pictures: Iterable[Picture], edits: Sequence[str], seed: int
-) -> tuple[list[Picture], dict[str, list[Picture]]]:
-    """A video's frames, shrunk until head and shoulders are `SIDE` wide, and by its words in the catalogue each edit of them.
+def drawn_pictures(pictures: Iterable[Picture], brushes: Sequence[Brush]) -> tuple[list[Picture], dict[str, list[Picture]]]:
+    """A video's frames, shrunk until head and shoulders are `SIDE` wide, and by its words each edit of them.
 
     The video ends before its first frame without one face from the front. An edit that does not show on some frame is left out.
 
     Args:
         pictures: (height, width, 3) uint8 RGB, all of one size.
-        edits: names of the catalogue.
-        seed: of the edits' choices.
+        brushes: one for each edit.
 
     Raises:
         MediaError: no face in the first frame.
@@ -49,9 +49,9 @@ def drawn_pictures(
         except MediaError:
             break
         source.append(small)
-        for edit in edits:
+        for brush in brushes:
             try:
-                drawn, words = sitter.drawn(edit, seed)
+                drawn, words = brush(sitter)
             except MediaError:
                 continue
             edited.setdefault(words, []).append(drawn)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synclora.embedded.edits.paint import any_colour, face_paint
 from synclora.errors import MediaError, Reason
 from synclora.media.decode import Picture
 from synclora.pairs.puppet.edits import EDITS
@@ -71,18 +72,38 @@ class Sitter:
         Raises:
             MediaError: the edit does not show.
         """
-        portrait, side = self.portrait, self.portrait.size
         choice = EDITS[edit].choose(np.random.default_rng([seed, 1]))
-        look = flat(EDITS[edit].draw(portrait, choice, np.random.default_rng([seed, 2])))
-        if (shows := float(np.sqrt(((look - floats(portrait.picture)) ** 2).mean()) / 255)) < SHOWS:
-            raise MediaError(
-                Reason.NO_EDIT, f"{EDITS[edit].caption(choice)}: changes the picture by {shows:.4f}, less than {SHOWS}"
-            )
+        look = EDITS[edit].draw(self.portrait, choice, np.random.default_rng([seed, 2]))
+        return self._with(look, EDITS[edit].caption(choice))
+
+    def coloured(self, edit: str, seed: int) -> tuple[Picture, str]:
+        """With one edit of the catalogue in a colour that is in no catalogue, and the edit in words.
+
+        Raises:
+            MediaError: the edit does not show.
+        """
+        colour = any_colour(np.random.default_rng([seed, 3]))
+        look = EDITS[edit].paint(self.portrait, colour, np.random.default_rng([seed, 2]))
+        return self._with(look, EDITS[edit].caption(f"#{bytes(colour).hex()}"))
+
+    def painted(self, seed: int) -> tuple[Picture, str]:
+        """With a face painted for a carnival, in words; places and colours by the seed.
+
+        Raises:
+            MediaError: the paint does not show.
+        """
+        return self._with(face_paint(self.portrait, np.random.default_rng([seed, 4])), f"paint the face, pattern {seed}")
+
+    def _with(self, dressed: Look, words: str) -> tuple[Picture, str]:
+        side = self.portrait.size
+        look = flat(dressed)
+        if (shows := float(np.sqrt(((look - floats(self.portrait.picture)) ** 2).mean()) / 255)) < SHOWS:
+            raise MediaError(Reason.NO_EDIT, f"{words}: changes the picture by {shows:.4f}, less than {SHOWS}")
         cover = _feather(self.left, self.top, side, self.picture.shape[1], self.picture.shape[0])[..., None]
         edited = self.picture.copy()
         part = edited[self.top : self.top + side, self.left : self.left + side]
         part[:] = to_bytes(look * cover + part * (1 - cover))
-        return edited, EDITS[edit].caption(choice)
+        return edited, words
 
 
 def flat(look: Look) -> Array:
