@@ -18,8 +18,8 @@ from tests.train.adapters import adapted
 TRAINED = {"width": 128, "height": 128, "frames": 17, "face_share": 0.58}
 
 
-def write_small(folder: Path) -> Path:
-    """A whole folder, as the transformer's training leaves it; the transformer in several shards."""
+def write_small(folder: Path, **trained: object) -> Path:
+    """A whole folder, as the transformer's training leaves it; the transformer in several shards. What is given goes before TRAINED."""
     from diffusers import LTXVideoTransformer3DModel
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def write_small(folder: Path) -> Path:
     draw = torch.Generator().manual_seed(2)
     caption = {"embeds": torch.randn(1, 4, 8, generator=draw).half(), "mask": torch.ones(1, 4)}
     write_tensors(folder / "caption.safetensors", caption, {})
-    told = {"trained": TRAINED, "made_by": {"transformer": {"recipe": "0123456789ab", "steps": 7}, "seed": 0}}
+    told = {"trained": TRAINED | trained, "made_by": {"transformer": {"recipe": "0123456789ab", "steps": 7}, "seed": 0}}
     (folder / "model.json").write_text(json.dumps(told), encoding="utf-8")
     return folder
 
@@ -50,6 +50,7 @@ def write_adapter(to: Path, backbone: Path, mode: str = "shared", **other: objec
         "frames": 17,
         "width": 128,
         "height": 128,
+        "face_share": TRAINED["face_share"],
         "fps_min": 24,
         "fps_max": 25,
         "caption": "3d1t",

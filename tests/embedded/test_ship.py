@@ -259,6 +259,7 @@ ADAPTERS: dict[str, tuple[str, dict[str, object], str]] = {
     "mode": ("sync-lora-causal-source", {}, "trained with attention shared, its name says causal-source"),
     "size": ("sync-lora", {"width": 256}, "trained on clips of 256x128x17, the backbone on 128x128x17"),
     "length": ("sync-lora", {"frames": 25}, "trained on clips of 128x128x25"),
+    "picture": ("sync-lora", {"face_share": 0.4}, "trained on faces of 0.4 of the width, the backbone of 0.58"),
     "name": ("none", {}, "no name for an adapter"),
 }
 

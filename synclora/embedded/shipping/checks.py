@@ -138,6 +138,10 @@ def check_adapter(name: str, folder: Path, models: Models) -> Adapter:
     if metadata.width * metadata.height > seen.width * seen.height or metadata.frames > seen.frames:
         size, most = (f"{one.width}x{one.height}x{one.frames}" for one in (metadata, seen))
         raise ShipError(f"{what}: trained on clips of {size}, the backbone on {most}; train it on those")
+    if metadata.face_share != seen.face_share:
+        raise ShipError(
+            f"{what}: trained on faces of {metadata.face_share} of the width, the backbone of {seen.face_share}; set encode.face_share"
+        )
     try:
         ready_lora(models.stream, state, metadata.alpha, metadata.attention_mode)
     except AdapterError as error:
