@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from synclora.command import Parser, one_line
-from synclora.embedded.clips.origin import videos_of
+from synclora.embedded.clips.origin import Source, videos_of
 from synclora.embedded.clips.split import split_of
 from synclora.embedded.edits.drawn import Brush, drawn_pictures
 from synclora.embedded.edits.still import Sitter
@@ -85,18 +85,17 @@ def real_pairs(portraits: Path) -> Iterator[Named]:
     Raises:
         SyncLoraError: there is no manifest.
     """
-    for source in videos_of(portraits):
+    for source in _trained_on(portraits):
         path = source.origin.path.absolute()
         original = path.with_name("source.mp4")
-        if split_of(source.identity) == "train" and _room(portraits, path) == "pairs" and path != original and original.exists():
+        if not _is_source(portraits, source) and original.exists():
             yield Named(original, path, f"{path.stem} of {source.identity}")
 
 
 def twins(portraits: Path, out: Path) -> Iterator[Named]:
     """Each source video of a training person beside itself in another light; written where it is not there yet."""
     looks = tuple(LOOKS)
-    originals = [source for source in videos_of(portraits) if split_of(source.identity) == "train"]
-    originals = [one for one in originals if _room(portraits, one.origin.path) == "clips" or one.origin.path.stem == "source"]
+    originals = (video for video in _trained_on(portraits) if _is_source(portraits, video))
     for number, source in enumerate(originals):
         for turn in range(TWINS):
             words = looks[(number + turn * len(looks) // TWINS) % len(looks)]
@@ -110,13 +109,12 @@ def drawn(portraits: Path, out: Path) -> Iterator[Named]:
 
     A folder of its own for each video; what its note names is there.
     """
-    for number, video in enumerate(source for source in videos_of(portraits) if split_of(source.identity) == "train"):
+    for number, video in enumerate(_trained_on(portraits)):
         folder = out.absolute() / "drawn" / video.name
         note = folder / "edits.json"
         if not note.exists():
-            original = _room(portraits, video.origin.path) == "clips" or video.origin.path.stem == "source"
             folder.mkdir(parents=True, exist_ok=True)
-            brushes = _brushes(number, *DRAWN_EACH["source" if original else "edited"])
+            brushes = _brushes(number, *DRAWN_EACH["source" if _is_source(portraits, video) else "edited"])
             write_whole(note, json.dumps(_draw(video.origin.path, brushes, folder)))
         for file, words in json.loads(note.read_text()).items():
             yield Named(folder / "source.mp4", folder / file, words)
@@ -147,9 +145,15 @@ def _draw(video: Path, brushes: Sequence[Brush], folder: Path) -> dict[str, str]
     return named
 
 
-def _room(portraits: Path, path: Path) -> str:
-    """clips or pairs."""
-    return path.absolute().relative_to(portraits.absolute()).parts[0]
+def _trained_on(portraits: Path) -> Iterator[Source]:
+    """The real videos of the people on the training side."""
+    return (video for video in videos_of(portraits) if split_of(video.identity) == "train")
+
+
+def _is_source(portraits: Path, video: Source) -> bool:
+    """Whether it is a performance as filmed, and no edit of one."""
+    path = video.origin.path
+    return path.stem == "source" or path.absolute().relative_to(portraits.absolute()).parts[0] == "clips"
 
 
 def _twin(video: Path, words: str, target: Path) -> bool:
