@@ -49,9 +49,11 @@ class Replay:
         self._note(stage, "open", device)
         return _Replayed(self, stage, settings)
 
-    def write(self, stage: Stage, scene: Scene, **what: Any) -> None:
-        """What the stage's model makes of the scene: `picture`, `video` (two paths), or `fault` (kill, nan, raise, wait)."""
+    def write(self, stage: Stage, scene: Scene, behind: Scene | None = None, **what: Any) -> None:
+        """What the stage's model makes of the scene: `picture`, `video` (two paths), or `fault` (kill, nan, raise, wait). It waits only once
+        the scene `behind` was made: Ray Data may call an actor out of order."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        what |= {"behind": stage_seed(behind.seed, stage)} if behind else {}
         (self.folder / f"{stage.value}-{stage_seed(scene.seed, stage)}.json").write_text(json.dumps(what, default=str))
 
     def calls(self, what: str = "made") -> list[tuple[str, str]]:
@@ -72,6 +74,10 @@ class Replay:
     def _lines(self) -> list[tuple[float, str, str, str]]:
         paths = sorted((self.folder / "calls").glob("*"))
         return [(int(path.name.partition("-")[0]) / 1e9, *path.read_text().split()[:3]) for path in paths]
+
+    def _was_made(self, stage: Stage, seed: int) -> bool:
+        notes = [path.read_text() for path in (self.folder / "calls").glob("*")]
+        return any(note.startswith(f"made {stage.value} ") and note.endswith(f" {seed}") for note in notes)
 
     def forget(self) -> None:
         """Of the calls so far."""
@@ -109,7 +115,7 @@ class _Replayed:
         fault = what.get("fault")
         if fault == "kill":
             os._exit(9)
-        if fault == "wait":
+        if fault == "wait" and self.replay._was_made(self.stage, what["behind"]):
             time.sleep(600)
         if fault == "raise":
             raise ValueError("no such\nprompt")

@@ -232,8 +232,8 @@ def _made(out: Path, one: Scene, stage: Stage) -> str:
 def test_it_ends_at_the_target_whatever_is_still_at_work(play, make, tmp_path, capfd):
     one = play("target", 9)
     for late in one.scenes[2:]:
-        one.replay.write(Stage.VIDEO, late, fault="wait")
-        one.replay.write(Stage.EDIT, late, fault="wait")
+        one.replay.write(Stage.VIDEO, late, one.scenes[1], fault="wait")
+        one.replay.write(Stage.EDIT, late, one.scenes[1], fault="wait")
     begun, out = time.monotonic(), tmp_path / "out"
     assert make(one, out, "--target-kept", 1) == 0
     assert time.monotonic() - begun < 200  # and not ten minutes
