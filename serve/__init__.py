@@ -1,6 +1,6 @@
 """The Ray Serve application: HTTP in, durable jobs, autoscaled editors, the page.
 
-    serve run serve.app:app                      # the miniature, on http://127.0.0.1:8000
+    serve run serve.app:app                      # the embedded model, on http://127.0.0.1:8000
     serve run serve.app:app backbone=Lightricks/LTX-Video-0.9.5 data=/data/serve
 
 What happens to an edit, file by file: `api.py` takes it in (`upload.py` to disk, `jobs.py` to the table), `dispatcher.py` hands it to an editor,

@@ -1,6 +1,6 @@
 """The Serve application: door, dispatcher, editors and captions, wired.
 
-    serve run serve.app:app                                              # the miniature, on http://127.0.0.1:8000
+    serve run serve.app:app                                              # the embedded model, on http://127.0.0.1:8000
     serve run serve.app:app backbone=Lightricks/LTX-Video-0.9.5 edit.steps=8 max_replicas=4
     serve run serve/config.yaml                                          # the same as a file; on a cluster: serve deploy
 

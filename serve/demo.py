@@ -5,7 +5,7 @@
     python -m serve.demo --clip me.mp4 --first-frame me-with-a-beard.png --out out/mine
 
 Without a clip of your own, the first pair of a curated set is taken: its source, and the first frame of its edited half. Without a backbone, the
-embedded one and the adapter that is shipped with it; where its weights are not there, the miniature.
+embedded one and the adapter that is shipped with it.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from rich.console import Console
 from serve.app import app
 from serve.client import Client
 from serve.schema import EditView
-from synclora.backbone.folder import EMBEDDED, PARTS, adapters_of, local_folder
+from synclora.backbone.folder import EMBEDDED, adapters_of
 from synclora.command import Parser, one_line
 from synclora.edit.library import usual_adapter
 from synclora.edit.request import NO_ADAPTER
@@ -45,9 +45,7 @@ from synclora.report.tracks import Entry
 from synclora.report.words import number
 from synclora.train.curated import read_set
 
-TINY = "tiny:ltx-video"
-
-STEPS = {EMBEDDED: "12", TINY: "4"}
+STEPS = {EMBEDDED: "12", "tiny:ltx-video": "4"}
 """Of sampling: the embedded model's edits stay under a minute on two cores; the miniature is random, more steps show nothing more."""
 
 LEAD = (
@@ -85,15 +83,16 @@ def run(asked: argparse.Namespace, console: Console) -> None:
     """
     asked.out.mkdir(parents=True, exist_ok=True)
     clip = Clip(asked.clip, asked.first_frame) if asked.clip else of_set(asked.set, asked.out)
-    backbone = asked.backbone or (EMBEDDED if has_weights(EMBEDDED) else TINY)
-    adapter = asked.adapter or shipped(backbone)
-    settings = {"data": str(asked.out / "service"), "backbone": backbone, "max_replicas": "1"}
+    adapter = asked.adapter or shipped(asked.backbone)
+    settings = {"data": str(asked.out / "service"), "backbone": asked.backbone, "max_replicas": "1"}
     settings |= {} if adapter is None else {"adapters": str(adapter.absolute().parent)}
     names = {"the bare model": NO_ADAPTER} if adapter is None else {"with the adapter": adapter.name, "without it": NO_ADAPTER}
-    fields = {"seed": asked.seed, "steps": asked.steps or STEPS.get(backbone)}
+    fields = {"seed": asked.seed, "steps": asked.steps or STEPS.get(asked.backbone)}
     with serving(settings, console) as address, Client(address, patience_s=120) as client:
         entries = [edited(client, label, name, clip, asked.out, fields, console) for label, name in names.items()]
-    note = " ".join(filter(None, (clip.note, seen_before(clip, backbone), "" if asked.adapter or not adapter else SHIPPED_NOTE)))
+    note = " ".join(
+        filter(None, (clip.note, seen_before(clip, asked.backbone), "" if asked.adapter or not adapter else SHIPPED_NOTE))
+    )
     page = show(entries, clip, asked.out, note, f"POST {address}/v1/edits")
     for entry in entries:
         console.print(f"{entry.label}: {entry.result.frames} frames over HTTP, sync {number(entry.result.report.score)}")
@@ -178,12 +177,6 @@ def of_set(folder: Path, out: Path) -> Clip:
     return Clip(pair.source, out / "first_frame.png", note, face)
 
 
-def has_weights(backbone: str) -> bool:
-    """Whether its files are on this machine, without asking a hub."""
-    folder = local_folder(backbone)
-    return folder is not None and all((folder / part / "config.json").is_file() for part in PARTS)
-
-
 def shipped(backbone: str) -> Path | None:
     """The adapter that comes with a backbone."""
     folder = adapters_of(backbone)
@@ -217,7 +210,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--set", type=Path, metavar="DIR", help="a set that jobs/curate.py made")
     parser.add_argument("--clip", type=Path, metavar="VIDEO", help="instead of --set: a video of your own")
     parser.add_argument("--first-frame", type=Path, metavar="PICTURE", help="of --clip: its first frame, edited")
-    parser.add_argument("--backbone", metavar="NAME", help=f"default: {EMBEDDED} where its weights are, else {TINY}")
+    parser.add_argument("--backbone", default=EMBEDDED, metavar="NAME", help=f"default: {EMBEDDED}")
     parser.add_argument(
         "--adapter", type=Path, metavar="DIR", help="as jobs/train.py leaves it (default: the backbone's own, if any)"
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from synclora.backbone.folder import adapters_of
+from synclora.backbone.folder import EMBEDDED, adapters_of
 from synclora.edit.library import AdapterLibrary, usual_adapter
 from synclora.edit.settings import EditSettings
 from synclora.media.settings import MediaLimits
@@ -23,7 +23,7 @@ class ServiceSettings(Settings):
     keys: Path | None = None
     """YAML of bearer keys (`keys.py`). Without it the service answers this machine alone."""
 
-    backbone: str = "tiny:ltx-video"
+    backbone: str = EMBEDDED
     revision: str | None = None
     adapters: Path | None = None
     """Folder of adapters: NAME/ as a training run leaves them, or NAME.safetensors. None: `data`/adapters."""

@@ -1,6 +1,6 @@
 """One edit of one file on one machine.
 
-python -m synclora.edit source.mp4 first.png --out edited.mp4                                     # the miniature: proves plumbing only
+python -m synclora.edit source.mp4 first.png --out edited.mp4                                     # the embedded model: 128x128 around the face
 python -m synclora.edit source.mp4 first.png --out edited.mp4 --backbone Lightricks/LTX-Video-0.9.5 --adapter out/train/adapter --seed 1
 """
 
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from synclora.backbone.folder import EMBEDDED
 from synclora.command import Parser, one_line
 from synclora.edit.progress import Progress
 from synclora.errors import SyncLoraError
@@ -46,9 +47,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add("--library", type=Path, metavar="DIR", help="folder of adapters")
     add(
         "--backbone",
-        default="tiny:ltx-video",
+        default=EMBEDDED,
         metavar="NAME",
-        help="hub id, folder in diffusers' layout, embedded or tiny:ltx-video",
+        help=f"hub id, folder in diffusers' layout, tiny:ltx-video (random weights), or {EMBEDDED} (default), which comes with this package",
     )
     add("--prompt", metavar="TEXT", help="default: the adapter's own caption")
     add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same video")

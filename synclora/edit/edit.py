@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from synclora.backbone.folder import EMBEDDED
 from synclora.edit.editor import Editor
 from synclora.edit.library import AdapterLibrary
 from synclora.edit.progress import OnProgress, ignore
@@ -38,7 +39,7 @@ def edit(
     min_sync: float | None = None,
     attempts: int = 1,
     guidance: Mapping[str, float] | None = None,
-    backbone: str = "tiny:ltx-video",
+    backbone: str = EMBEDDED,
     revision: str | None = None,
     library: AnyPath | None = None,
     settings: EditSettings | None = None,

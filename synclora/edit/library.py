@@ -64,6 +64,8 @@ class AdapterInfo(Settings):
     height: int | None = None
     face_share: float | None = None
     """Its clips were cut to where the first frame's face has this share of the width; None: it knows whole pictures."""
+    given_frames: int | None = None
+    """The most first latent frames of an edit that it was given in training."""
     base_model: str | None = None
     random_base: bool = False
     changed_ns: int = 0
@@ -88,6 +90,7 @@ class _Ours(Settings):
     width: int = Field(ge=1)
     height: int = Field(ge=1)
     face_share: float | None = Field(default=None, gt=0, le=1)
+    given_frames: int | None = Field(default=None, ge=1)
     caption: str | None = Field(default=None, max_length=2000)
     attention_mode: Mode
     random_base: bool

@@ -140,8 +140,10 @@ def _bounds(adapter: AdapterInfo | None, trained: Trained | None, settings: Edit
         if seen is not None and seen.width and seen.height and seen.frames:
             longest = (seen.frames - 1) // stride_t * stride_t + 1
             pixels, frames = min(pixels, seen.width * seen.height), max(stride_t + 1, min(frames, longest))
-    half = (frames - 1) // 2 // stride_t * stride_t + 1
-    return pixels, frames, min(settings.overlap_frames, half)
+    overlaps = [settings.overlap_frames, (frames - 1) // 2 // stride_t * stride_t + 1]
+    if adapter is not None and adapter.given_frames:
+        overlaps.append((adapter.given_frames - 1) * stride_t + 1)
+    return pixels, frames, min(overlaps)
 
 
 def _crop(

@@ -161,7 +161,7 @@ def digests_of(backbone: str, adapters: Mapping[str, Path], steps: int | None, s
     base = find_backbone(backbone)
     weights, how = weights_digest(base.folder), f"{steps} {settings.fingerprint()}"
     bounds = next((read_info(path.absolute(), name).model_dump() for name, path in adapters.items()), {})  # of the first, for all
-    cut = json.dumps({name: bounds.get(name) for name in ("width", "height", "frames", "face_share", "caption")})
+    cut = json.dumps({name: bounds.get(name) for name in ("width", "height", "frames", "face_share", "given_frames", "caption")})
     made = dict.fromkeys((BARE, FROZEN, SOURCE, CODEC), f"{weights} {how} {cut}")
     made |= {name: f"{weights} {how} {cut} {_digest_of_adapter(path)}" for name, path in adapters.items()}
     return made

@@ -71,6 +71,8 @@ class AdapterMetadata(Settings):
     """The one caption, to be used as the prompt. None: each pair had its own."""
     attention_mode: AttentionMode
     first_frame_probability: float = Field(ge=0, le=1)
+    given_frames: int | None = Field(default=None, ge=1)
+    """The most first latent frames of the edit that a sample was given; None: not noted then."""
     steps: int = Field(ge=0)
     trained_pairs: int = Field(ge=0)
     recipe: str

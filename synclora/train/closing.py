@@ -63,6 +63,7 @@ def _metadata(recipe: TrainRecipe, trained: list[Encoded], steps: int) -> Adapte
         caption=recipe.caption,
         attention_mode=recipe.context.mode,
         first_frame_probability=recipe.context.first_frame,
+        given_frames=max(count for count, share in enumerate(recipe.context.given_frames, start=1) if share),
         steps=steps,
         trained_pairs=len({row.pair_id for row in trained}),
         recipe=recipe.fingerprint(),

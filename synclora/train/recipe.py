@@ -28,7 +28,7 @@ class ContextSettings(Settings):
     """How often the edited first frame is given. Always, as at inference; below 1 it can be guided by."""
     given_frames: tuple[Share, ...] = Field(default=(1.0,), min_length=1)
     """How many first latent frames are given where any are: shares of 1, 2, 3, …; [0.8, 0.1, 0.1] is one in 80 % of samples. An edit in windows
-    gives each later one several: those that it shares with the one before. [1.0] is one always, and nothing is drawn for it."""
+    gives each later one those that it shares with the one before, never more than were given here. [1.0] is one always, and nothing is drawn."""
     drop_caption: float = Field(default=0.0, ge=0, le=1)
     """How often a sample's caption is replaced by the empty one."""
     drop_source: float = Field(default=0.0, ge=0, lt=1)

@@ -98,6 +98,14 @@ def test_who_asks_for_it(decoder, clip, first, tmp_path):
     assert (plan.size, plan.seen(first).shape) == ((512, 640), (640, 512, 3))
 
 
+@pytest.mark.parametrize(("given", "overlap"), [(None, 9), (1, 1), (2, 5), (3, 9), (9, 9)])
+def test_a_window_is_given_no_more_than_the_adapter_ever_was(decoder, clip, first, tmp_path, given, overlap):
+    facts = {"frames": 17, "width": 128, "height": 128, "face_share": SHARE, "given_frames": given}
+    info = AdapterInfo(name="a", path=tmp_path, kind="ltx-video", rank=4, **facts)
+    plan = planned(decoder, clip, save(grey(first), tmp_path / "first.png"), adapter=info)
+    assert {window.overlap for window in plan.windows[1:]} == {overlap}
+
+
 def test_a_face_too_large_for_its_share_has_all_there_is(decoder, first, clip, tmp_path):
     crop = planned(decoder, clip, save(grey(first), tmp_path / "first.png")).crop
     close = first[crop.top + 20 : crop.top + crop.height - 20, crop.left + 30 : crop.left + crop.width - 30]

@@ -22,7 +22,8 @@ def files(tmp_path) -> list[str]:
     source = encode(tmp_path / "source.mp4", frames=30)
     first = save(grey(first_picture(source)), tmp_path / "first.png")
     (tmp_path / "small.yaml").write_text(SMALL)
-    return [str(source), str(first), "--out", str(tmp_path / "out.mp4"), "--settings", str(tmp_path / "small.yaml")]
+    words = [source, first, "--out", tmp_path / "out.mp4", "--settings", tmp_path / "small.yaml", "--backbone", "tiny:ltx-video"]
+    return list(map(str, words))
 
 
 def test_an_edit_ends_with_a_table_and_says_that_it_proves_nothing(files, tmp_path):

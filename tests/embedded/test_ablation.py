@@ -18,7 +18,7 @@ RECIPES = Path(__file__).parents[2] / "jobs" / "recipes"
 
 
 def test_recipes_can_be_read_and_agree():
-    ablation, train = AblationRecipe.from_yaml(RECIPE), TrainRecipe.from_yaml(RECIPES / "train-embedded.yaml")
+    ablation, train = AblationRecipe.from_yaml(RECIPE), TrainRecipe.from_yaml(RECIPES / "train-embedded-2.yaml")
     curate = CurateRecipe.from_yaml(RECIPES / "curate-embedded.yaml")
     assert ablation.train.encode.buckets == train.encode.buckets == ("128x128x17",)
     assert ablation.train.encode.face_share == train.encode.face_share == 0.58
