@@ -12,7 +12,7 @@ transformer/    a command, image-to-video on that autoencoder's latents; OUT2 is
 edits/          edits of real videos and pictures that need no model: for the adapter's training pairs, and for the clips that are measured
 evaluation/     measured clips, their videos, scores, intervals and tables; the ablation's training sets
 shipping/       what may come with the package, and its card
-weights/        the folder that `find_backbone("embedded")` opens, if it was shipped
+weights/        the folder that `find_backbone("embedded")` opens, with a card that has all figures
 
 The other commands, in the order of their use:
 

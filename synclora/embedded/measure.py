@@ -248,7 +248,7 @@ def run(asked: Asked, tell: Callable[[str], None] = print) -> list[Result]:
             for clip in make_clips(asked.portraits, out, asked.clips, asked.sets):
                 results += bench.results(clip, conditions, asked.seeds)
             bench.close()
-        facts = {"backbone": asked.backbone, "weights": weights_digest(find_backbone(asked.backbone).folder)}
+        facts = {"weights": weights_digest(find_backbone(asked.backbone).folder)}
         facts |= {"steps": str(asked.steps or settings.steps), "seeds": str(asked.seeds)}
         write_all(out, results, list(adapters), facts)
     return results

@@ -2,9 +2,9 @@
 
     python -m synclora.embedded.ship --backbone OUT --gate OUT/gate.json
     python -m synclora.embedded.ship --backbone OUT --adapter sync-lora=out/train/adapter \\
-        --adapter sync-lora-causal-source=out/train-causal/adapter --gate OUT/gate.json
+        --adapter sync-lora-causal-source=out/train-causal/adapter --gate out/gate/gate.json --numbers out/numbers/numbers.md
 
-OUT is a whole backbone: vae, transformer, caption.safetensors, model.json; its numbers.json, if there is one, goes into the card. What is not
+OUT is a whole backbone: vae, transformer, caption.safetensors, model.json. What is not
 given is not shipped: an adapter belongs to the weights that it was trained on. Adapters are shipped in float16, without their file for
 ComfyUI, under the name of the backbone that they come with. The folder before is replaced as a whole.
 """
@@ -38,7 +38,7 @@ def ship(
     to: Path,
     *,
     gate: dict[str, Any] | None = None,
-    numbers: Any | None = None,
+    numbers: str | None = None,
 ) -> None:
     """Copy what passed, with a card; the folder is there whole, or as it was.
 
@@ -126,6 +126,18 @@ def _gate(path: Path | None) -> dict[str, Any] | None:
     return gate
 
 
+def _numbers(path: Path | None, models: Models) -> str | None:
+    if path is None:
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ShipError(f"--numbers {path}: {error}; give the numbers.md of synclora.embedded.measure") from error
+    if f"weights {models.digest}" not in text:
+        raise ShipError(f"--numbers {path}: not measured on these weights, {models.digest}; measure them")
+    return text
+
+
 def _named(words: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for word in words:
@@ -141,9 +153,8 @@ def main(argv: list[str]) -> int:
     try:
         asked = _parse(argv)
         named, gate = _named(asked.adapter), _gate(asked.gate)
-        measured = asked.backbone / "numbers.json"
-        numbers = _read_json(measured, "numbers") if measured.is_file() else None
         models = check_models(asked.backbone)
+        numbers = _numbers(asked.numbers, models)
         adapters = [check_adapter(name, folder, models) for name, folder in named.items()]
         ship(models, adapters, asked.to, gate=gate, numbers=numbers)
         size = sum(file.stat().st_size for file in asked.to.rglob("*") if file.is_file())
@@ -172,6 +183,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         help="trained on OUT by jobs/train.py: sync-lora, sync-lora-causal-source; repeatable",
     )
     add("--gate", type=Path, metavar="FILE", help="the autoencoder's gate.json, for the card")
+    add("--numbers", type=Path, metavar="FILE", help="numbers.md of synclora.embedded.measure, for the card")
     add("--to", type=Path, default=embedded_folder(), metavar="DIR", help="default: the package's own folder")
     return parser.parse_args(argv)
 

@@ -38,7 +38,7 @@ GATE = {
         for name, face, speech, r in (("a", 1.0, 0.1, 0.87), ("b", 0.9, 0.1, 0.97), ("c", 0.95, 0.01, 0.2))
     ],
 }
-NUMBERS = {"clips": 8, "scores": [{"clips": "unseen | faces", "with": 0.512345, "without": {"mean": 0.1}}, {"clips": "real"}]}
+NUMBERS = "weights {}, steps 2\n\n### 3. Real clips never trained on\n\n| | mean of cues |\n|---|---|\n| sync-lora | .51 |\n"
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +103,11 @@ def test_what_was_shipped_is_a_backbone_with_its_adapters_and_a_card(small, trai
 
 
 def test_the_card_says_what_it_is_and_the_figures(copy, trained, tmp_path):
-    (copy / "numbers.json").write_text(json.dumps(NUMBERS))
-    gate = tmp_path / "gate.json"
+    gate, numbers = tmp_path / "gate.json", tmp_path / "numbers.md"
     gate.write_text(json.dumps(GATE))
-    assert _ship(copy, tmp_path / "weights", "--gate", str(gate), "--adapter", f"sync-lora={trained / 'shared'}") == 0
+    numbers.write_text(NUMBERS.format(weights_digest(copy)))
+    words = ("--gate", str(gate), "--numbers", str(numbers), "--adapter", f"sync-lora={trained / 'shared'}")
+    assert _ship(copy, tmp_path / "weights", *words) == 0
     card = (tmp_path / "weights" / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: diffusers\n")
     for said in (
@@ -126,12 +127,21 @@ def test_the_card_says_what_it_is_and_the_figures(copy, trained, tmp_path):
         weights_digest(copy),
         "| held out, real | 3 | 95.0% | 0.95 (0.95) | 0.92 (0.87) | – | 31.0 |",
         "Shut: real-a: speech r 0.87 &lt; 0.9.",
-        "| clips | 8 |",
-        "| clips | with | without, mean |",
-        "| unseen \\| faces | 0.5123 | 0.1 |",
-        "| real | – | – |",
+        "## Edits, measured",
+        "### 3. Real clips never trained on",
+        "| sync-lora | .51 |",
     ):
         assert said in card
+
+
+@pytest.mark.parametrize("text", [NUMBERS.format("0123456789abcdef"), None])
+def test_numbers_of_other_weights_are_no_figures_of_these(small, tmp_path, capsys, text):
+    numbers = tmp_path / "numbers.md"
+    if text is not None:
+        numbers.write_text(text)
+    assert _ship(small, tmp_path / "weights", "--numbers", str(numbers)) == 2
+    assert "numbers.md: " in capsys.readouterr().err
+    assert not (tmp_path / "weights").exists()
 
 
 def test_without_measurements_the_card_says_so(small, tmp_path):

@@ -63,7 +63,7 @@ Apache-2.0, for the weights. The training data have licences of their own, above
 
 
 def card(
-    models: Models, adapters: Sequence[Adapter], *, gate: Mapping[str, Any] | None = None, numbers: Any | None = None
+    models: Models, adapters: Sequence[Adapter], *, gate: Mapping[str, Any] | None = None, numbers: str | None = None
 ) -> str:
     """The whole README.md.
 
@@ -71,7 +71,7 @@ def card(
         models: autoencoder and transformer.
         adapters: that are shipped beside them.
         gate: gate.json, as `synclora.embedded.gate` writes it; None says that nothing was measured.
-        numbers: what was measured of edits: names to values, to mappings, or to lists of rows.
+        numbers: numbers.md, as `synclora.embedded.measure` writes it; None likewise.
     """
     trained = models.trained
     size = f"{trained.width}×{trained.height} pixels"
@@ -159,21 +159,8 @@ def _judged(clips: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*cells, f"{mean(clip['psnr'] for clip in clips):.1f}"]
 
 
-def _edits(numbers: Any | None) -> str:
-    """Tables of whatever was measured, in its own words."""
-    title = "## Edits, measured"
-    if not numbers:
-        return f"{title}\n\nNot measured for these weights."
-    lists = {"": numbers} if isinstance(numbers, list) else {name: one for name, one in numbers.items() if isinstance(one, list)}
-    rest = {} if isinstance(numbers, list) else {name: one for name, one in numbers.items() if not isinstance(one, list)}
-    parts = [title]
-    if plain := [[name, _text(value)] for name, value in _flat(rest)]:
-        parts.append(_table(["", ""], plain))
-    for name, rows in lists.items():
-        flat = [dict(_flat(row)) if isinstance(row, Mapping) else {"": row} for row in rows]
-        head = list(dict.fromkeys(key for row in flat for key in row))
-        parts += [f"### {_text(name)}" if name else "", _table(head, [[_text(row.get(key)) for key in head] for row in flat])]
-    return "\n\n".join(filter(None, parts))
+def _edits(numbers: str | None) -> str:
+    return f"## Edits, measured\n\n{numbers or 'Not measured for these weights.'}".rstrip()
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, Any]]:
