@@ -38,7 +38,7 @@ class Local:
     def __init__(
         self, folder: Path, ring: KeyRing | None = None, wake: Callable[[], None] | None = None, **settings: Any
     ) -> None:
-        defaults: dict[str, Any] = {"data": folder / "data", "poll_s": 0.05, "lease_s": 5.0}
+        defaults: dict[str, Any] = {"data": folder / "data", "backbone": "stub", "poll_s": 0.05, "lease_s": 5.0}
         self.settings = ServiceSettings(**(defaults | settings))
         self.table, self.files = JobTable(self.settings.database_url), FileStore(self.settings.files_root)
         self.woken = threading.Event()
