@@ -124,6 +124,7 @@ def _recipe(models: Models) -> str:
     said = _table(["", ""], rows) if rows else "Not said."
     return (
         "## Recipe\n\nMade by `python -m synclora.embedded.autoencoder` and `python -m synclora.embedded.transformer`, each from a seed.\n"
+        "Adapters by `jobs/train.py`: `jobs/recipes/train-embedded.yaml`, and from there on `train-embedded-2.yaml`, which says the commands.\n"
         f"What was tried is in `synclora/embedded/experiments.md`.\n\n{said}\n\nDigest of the weights: `{models.digest}`."
     )
 
