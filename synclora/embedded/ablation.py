@@ -29,10 +29,11 @@ from synclora.curation.recipe import CurateRecipe
 from synclora.embedded.evaluation.ablation_sets import ALL, VARIANTS, SetPlan, kept_ids, plan_sets, write_set
 from synclora.embedded.evaluation.make import BARE
 from synclora.embedded.evaluation.report import HEADS, SYNC, cell, units_of
+from synclora.embedded.evaluation.result import Result
 from synclora.embedded.evaluation.sets import SetName
 from synclora.embedded.evaluation.stats import difference, spread
 from synclora.embedded.faces import fill
-from synclora.embedded.measure import Asked, Result, run
+from synclora.embedded.measure import Asked, run
 from synclora.errors import SyncLoraError
 from synclora.outdir import Kind, differences, open_output, read_marker, write_whole
 from synclora.settings import Settings

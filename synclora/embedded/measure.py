@@ -28,6 +28,7 @@ from synclora.edit.plan import Plan
 from synclora.edit.settings import EditSettings
 from synclora.embedded.evaluation.make import BARE, CODEC, FROZEN, SOURCE, Condition, Maker
 from synclora.embedded.evaluation.report import write_all
+from synclora.embedded.evaluation.result import Result
 from synclora.embedded.evaluation.score import Score, score_of
 from synclora.embedded.evaluation.sets import SETS, Clip, SetName, make_clips
 from synclora.errors import MediaError, SyncLoraError
@@ -41,29 +42,6 @@ KIND = Kind("embedded-numbers", "synclora.embedded.measure", ("videos", "results
 
 VERSION = 1
 """Raised when equal videos would score otherwise, or equal settings give other videos."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """One video's score.
-
-    Attributes:
-        clip: of which clip.
-        condition: how it was made.
-        seed: of sampling.
-        score: its figures.
-        video: where it lies.
-        reference: the source beside it.
-        seconds: that making it took.
-    """
-
-    clip: Clip
-    condition: str
-    seed: int
-    score: Score
-    video: Path
-    reference: Path
-    seconds: float
 
 
 class Bench:

@@ -11,10 +11,11 @@ from synclora.backbone.tiny import tiny_folder
 from synclora.edit.settings import EditSettings
 from synclora.embedded.evaluation.make import Condition
 from synclora.embedded.evaluation.report import cell, gains_of, markdown, table_of
+from synclora.embedded.evaluation.result import Result
 from synclora.embedded.evaluation.score import Score
 from synclora.embedded.evaluation.sets import Clip
 from synclora.embedded.evaluation.stats import Spread
-from synclora.embedded.measure import Asked, Result, _noted, digests_of, main, named, run
+from synclora.embedded.measure import Asked, _noted, digests_of, main, named, run
 from synclora.errors import SyncLoraError
 
 

@@ -7,20 +7,18 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from synclora.embedded.evaluation.make import BARE
+from synclora.embedded.evaluation.result import Result
 from synclora.embedded.evaluation.sets import facts_of
 from synclora.embedded.evaluation.stats import Spread, difference, nested, spread
 from synclora.media.decode import Decoder, Picture
 from synclora.motion.settings import CUES
 from synclora.outdir import write_whole
 from synclora.report.contact import contact_sheet, stack, write_png
-
-if TYPE_CHECKING:
-    from synclora.embedded.measure import Result
 
 TITLES = {
     "seen": "1. Unseen motion on seen faces (puppets)",
@@ -49,7 +47,7 @@ NOTE = """Cues: curation's r of every part that moves in the source, 0 where the
 distance, 0 to 1; *edit lasts*: the edit's strength later over that of the first frame; *face*: share of frames."""
 
 
-def write_all(out: Path, results: Sequence["Result"], adapters: Sequence[str], facts: dict[str, Any]) -> None:
+def write_all(out: Path, results: Sequence[Result], adapters: Sequence[str], facts: dict[str, Any]) -> None:
     """Write all three files. Without a result there is nothing to write."""
     table = table_of(results)
     clips = [{**facts_of(one.clip), "condition": one.condition, "seed": one.seed, **asdict(one.score)} for one in results]
@@ -65,7 +63,7 @@ Table = dict[str, dict[str, dict[str, Spread | None]]]
 """By set, condition and figure."""
 
 
-def table_of(results: Iterable["Result"]) -> Table:
+def table_of(results: Iterable[Result]) -> Table:
     """All figures with their intervals."""
     groups: dict[str, dict[str, list[Result]]] = {}
     for one in results:
@@ -79,12 +77,12 @@ def table_of(results: Iterable["Result"]) -> Table:
     }
 
 
-def units_of(results: Iterable["Result"], figure: str) -> dict[str, list[float]]:
+def units_of(results: Iterable[Result], figure: str) -> dict[str, list[float]]:
     """A figure's values by clip."""
     return nested((one.clip.unit, one.score.figure(figure)) for one in results)
 
 
-def gains_of(results: Sequence["Result"], adapters: Sequence[str]) -> Table:
+def gains_of(results: Sequence[Result], adapters: Sequence[str]) -> Table:
     """What each adapter adds to the bare model, clip by clip."""
     gains: Table = {}
     for name in dict.fromkeys(one.clip.set for one in results):
@@ -129,7 +127,7 @@ def _short(value: float, sign: str = "") -> str:
     return f"{value:{sign}.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:{sign}.2f}"
 
 
-def sheets_of(results: Sequence["Result"], each: int = 2) -> list[Picture]:
+def sheets_of(results: Sequence[Result], each: int = 2) -> list[Picture]:
     """Contact sheets of a few clips of each set, the first seed of every condition under the source."""
     sheets: list[Picture] = []
     shown: dict[str, list[str]] = {}
@@ -145,7 +143,7 @@ def sheets_of(results: Sequence["Result"], each: int = 2) -> list[Picture]:
     return sheets
 
 
-def _sheet(title: str, rows: Sequence["Result"], decoder: Decoder) -> Picture:
+def _sheet(title: str, rows: Sequence[Result], decoder: Decoder) -> Picture:
     clips, fps = {}, 25.0
     for label, video in (("reference", rows[0].reference), *((one.condition, one.video) for one in rows)):
         frames = decoder.frames(video, analysis=False)
