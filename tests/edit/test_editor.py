@@ -393,6 +393,7 @@ def test_one_call_and_an_adapter_by_its_path(tmp_path, clip, first, shelf):
         str(first),
         out=str(tmp_path / "out.mp4"),
         adapter=shelf / "one",
+        backbone="tiny:ltx-video",
         seed=3,
         settings=settings,
         key_frames={5: first},

@@ -138,5 +138,5 @@ def test_the_service_offers_them_and_takes_the_usual_one(backbone, tmp_path):
     assert settings.usual_adapter == "sync-lora"
     assert settings.library.names() == ["sync-lora", "sync-lora-causal-source"]
     assert settings.model_copy(update={"default_adapter": "none"}).usual_adapter == "none"
-    plain = ServiceSettings(data=tmp_path)
+    plain = ServiceSettings(data=tmp_path, backbone="tiny:ltx-video")
     assert (plain.usual_adapter, plain.library.names()) == ("none", [])

@@ -66,6 +66,7 @@ def test_metadata_is_the_runs(trained):
         "caption": None,
         "attention_mode": "causal-source",
         "first_frame_probability": 0.8,
+        "given_frames": 2,
         "steps": 2,
         "trained_pairs": 3,  # one was held out
         "recipe": job.recipe.fingerprint(),
