@@ -16,7 +16,7 @@ def test_with_the_adapter_an_edit_moves_as_its_source_does(portraits, tmp_path):
     if folder is None:
         pytest.skip("no adapters were shipped with this checkout")
     adapters = tuple(folder / name for name in (USUAL, f"{USUAL}-causal-source"))
-    asked = Asked(EMBEDDED, adapters, portraits, tmp_path / "out", clips=1, seeds=1, sets=("real",), steps=6)
+    asked = Asked(EMBEDDED, adapters, portraits, tmp_path / "out", clips=1, seeds=1, sets=("real",), steps=4)
     scores = {one.condition: one.score for one in run(asked, tell=lambda _line: None)}
     for adapter in adapters:
         one = scores[adapter.name]

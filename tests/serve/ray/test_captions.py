@@ -26,7 +26,7 @@ class Handle:
 
 
 def test_a_caption_is_embedded_once_by_an_encoder_that_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = ServiceSettings(data=tmp_path)
+    settings = ServiceSettings(data=tmp_path, backbone="tiny:ltx-video")
     captions = Captions(settings.model_dump_json())
     loads, reader = list[str](), captions._backbone.reader
     monkeypatch.setattr(captions._backbone, "reader", lambda device, dtype: loads.append(device) or reader(device, dtype))
@@ -43,7 +43,7 @@ def test_a_caption_is_embedded_once_by_an_encoder_that_stays(tmp_path: Path, mon
 
 
 def test_a_caption_on_disk_needs_no_deployment(tmp_path: Path) -> None:
-    settings = ServiceSettings(data=tmp_path)
+    settings = ServiceSettings(data=tmp_path, backbone="tiny:ltx-video")
     made = Captions(settings.model_dump_json()).get("a portrait")
     found = ask(None, settings)("a portrait")  # type: ignore[arg-type]
     assert torch.equal(found.embeds_bld, made.embeds_bld)
@@ -52,7 +52,7 @@ def test_a_caption_on_disk_needs_no_deployment(tmp_path: Path) -> None:
 
 def test_a_full_disk_costs_no_caption(tmp_path: Path) -> None:
     (tmp_path / "captions").touch()  # no folder can be made there
-    caption = Captions(ServiceSettings(data=tmp_path).model_dump_json()).get("a portrait")
+    caption = Captions(ServiceSettings(data=tmp_path, backbone="tiny:ltx-video").model_dump_json()).get("a portrait")
     assert caption.embeds_bld.isfinite().all()
 
 
