@@ -25,7 +25,7 @@ class EditSettings(Settings):
     window_frames: int = Field(default=81, ge=17)
     """Frames of one call of the model, 8k + 1; longer clips are edited in windows."""
     overlap_frames: int = Field(default=17, ge=1)
-    """Frames, 8k + 1, of the window before that the next one continues from."""
+    """Frames, 8k + 1, of the window before that the next one continues from; no more than the adapter was given in training."""
     crf: int = Field(default=16, ge=0, le=51)
     """x264's constant quality of the edited video: 16 is visually lossless, 23 x264's own default."""
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow"] = "fast"

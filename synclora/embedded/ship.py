@@ -4,9 +4,9 @@
     python -m synclora.embedded.ship --backbone OUT --adapter sync-lora=out/train/adapter \\
         --adapter sync-lora-causal-source=out/train-causal/adapter --gate out/gate/gate.json --numbers out/numbers/numbers.md
 
-OUT is a whole backbone: vae, transformer, caption.safetensors, model.json. What is not
-given is not shipped: an adapter belongs to the weights that it was trained on. Adapters are shipped in float16, without their file for
-ComfyUI, under the name of the backbone that they come with. The folder before is replaced as a whole.
+OUT is a whole backbone: vae, transformer, caption.safetensors, model.json. What is not given is not shipped: an adapter belongs to the weights
+that it was trained on. Adapters are shipped in float16, without their file for ComfyUI, under the name of the backbone that they come with.
+The folder before is replaced as a whole.
 """
 
 import argparse
@@ -108,19 +108,22 @@ def _swap(scratch: Path, to: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _read_json(path: Path, what: str) -> Any:
+def _read(path: Path, what: str) -> str:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ShipError(f"{what} {path}: {error.strerror}; give an existing file") from error
     except ValueError as error:
-        raise ShipError(f"{what} {path}: no JSON ({error}); make it again") from error
+        raise ShipError(f"{what} {path}: no text ({error}); make it again") from error
 
 
 def _gate(path: Path | None) -> dict[str, Any] | None:
     if path is None:
         return None
-    gate = _read_json(path, "--gate")
+    try:
+        gate = json.loads(_read(path, "--gate"))
+    except ValueError as error:
+        raise ShipError(f"--gate {path}: no JSON ({error}); make it again") from error
     if not isinstance(gate, dict) or not {"open", "findings", "clips"} <= gate.keys():
         raise ShipError(f"--gate {path}: not what synclora.embedded.gate writes; give its gate.json")
     return gate
@@ -129,10 +132,7 @@ def _gate(path: Path | None) -> dict[str, Any] | None:
 def _numbers(path: Path | None, models: Models) -> str | None:
     if path is None:
         return None
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise ShipError(f"--numbers {path}: {error}; give the numbers.md of synclora.embedded.measure") from error
+    text = _read(path, "--numbers")
     if f"weights {models.digest}" not in text:
         raise ShipError(f"--numbers {path}: not measured on these weights, {models.digest}; measure them")
     return text
